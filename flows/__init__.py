@@ -1,0 +1,1 @@
+"""The wiring in Prefect, the run configuration and the spatialdreamer command."""

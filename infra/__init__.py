@@ -1,0 +1,1 @@
+"""Everything about machines: Ray session, logging, containers."""

@@ -1,0 +1,157 @@
+"""Settings of one conversion: frozen, checked once at the door, the whole of what the made bytes depend on."""
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from spatialdreamer_core.errors import ConfigError
+
+Layout = Literal[
+    "full-sbs",
+    "half-sbs",
+    "full-tb",
+    "half-tb",
+    "anaglyph-dubois",
+    "anaglyph-red-cyan",
+    "interleaved",
+    "left-right-files",
+    "rgbd",
+]
+Container = Literal["mkv", "mp4", "mov"]
+Codec = Literal["auto", "h264", "hevc", "av1", "prores"]
+Quality = Literal["fast", "best"]
+
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{name} must lie in [{low:g}, {high:g}], got {value:g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StereoConfig:
+    """How deep the stereo is.
+
+    Attributes:
+        strength_pct: Disparity range (nearest minus farthest) in percent of the width; None chooses per shot.
+        max_strength_pct: The comfort limit that the automatic choice stays under, percent of the width.
+        convergence: The inverse depth in [0, 1] that lands on the screen; None chooses per shot.
+        swap_eyes: Show the right eye on the left (for cross-eyed viewing).
+    """
+
+    strength_pct: float | None = None
+    max_strength_pct: float = 3.0
+    convergence: float | None = None
+    swap_eyes: bool = False
+
+    def __post_init__(self) -> None:
+        if self.strength_pct is not None:
+            _check("strength", self.strength_pct, 0.0, 10.0)
+        _check("max strength", self.max_strength_pct, 0.1, 10.0)
+        if self.convergence is not None:
+            _check("convergence", self.convergence, 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthConfig:
+    """Where depth comes from.
+
+    Attributes:
+        name: ``cues``, a hub model (``depth-anything-v2-small`` ...), a folder with a transformers model, or
+            ``module:Class`` of one's own.
+        import_from: Folder or file of ready depth instead of a model; None estimates.
+        width: Columns at which depth is estimated and stabilised.
+        key_interval: Depth is estimated every so many frames and carried by flow between.
+        allow_network: Whether a hub model may be downloaded; otherwise only local files count.
+    """
+
+    name: str = "cues"
+    import_from: str | None = None
+    width: int = 384
+    key_interval: int = 4
+    allow_network: bool = False
+
+    def __post_init__(self) -> None:
+        _check("depth width", self.width, 64, 2048)
+        _check("key interval", self.key_interval, 1, 60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillConfig:
+    """How what the made eye uncovers is painted.
+
+    Attributes:
+        name: ``background`` (ours), ``row``, ``telea`` or ``ns``.
+        temporal: Whether neighbouring frames that show the background are used.
+    """
+
+    name: Literal["background", "row", "telea", "ns"] = "background"
+    temporal: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeConfig:
+    """How the result is written.
+
+    Attributes:
+        layout: How the two eyes share the picture.
+        container: File format.
+        codec: ``auto`` is h264 for 8 bit and hevc for 10 bit.
+        crf: Constant quality; None takes the codec's default here (h264 18, hevc 20, av1 28; prores has none).
+        preset: The encoder's speed word; None takes ``veryfast`` (or its like).
+        max_width: Widest packed picture; wider ones are scaled down, and the manifest says so.
+        threads: Encoder threads. Part of the settings because x264's bytes depend on it.
+    """
+
+    layout: Layout = "full-sbs"
+    container: Container = "mkv"
+    codec: Codec = "auto"
+    crf: int | None = None
+    preset: str | None = None
+    max_width: int = 7680
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.layout not in LAYOUTS:
+            raise ConfigError(f"layout must be one of {', '.join(LAYOUTS)}, got {self.layout!r}")
+        if self.crf is not None:
+            _check("crf", self.crf, 0, 63)
+        _check("max width", self.max_width, 64, 32768)
+        if self.codec == "prores" and self.container == "mp4":
+            raise ConfigError("prores does not go into mp4; use --container mov or mkv")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertConfig:
+    """Everything that the made bytes depend on.
+
+    Attributes:
+        quality: ``fast`` or ``best``; ``best`` estimates depth more often and at a larger size.
+        flow: Optical flow estimator, ``dis-ultrafast``, ``dis-fast`` or ``dis-medium``.
+        start_s: Where in each source to begin, seconds.
+        duration_s: How much of each source to convert, seconds; None is all of it.
+        segment_frames: Longest segment; longer shots are cut. A multiple of the key interval.
+        export_depth: Whether the stabilised depth is written beside the result.
+    """
+
+    stereo: StereoConfig = field(default_factory=StereoConfig)
+    depth: DepthConfig = field(default_factory=DepthConfig)
+    fill: FillConfig = field(default_factory=FillConfig)
+    encode: EncodeConfig = field(default_factory=EncodeConfig)
+    quality: Quality = "fast"
+    flow: str = "dis-fast"
+    start_s: float = 0.0
+    duration_s: float | None = None
+    segment_frames: int = 120
+    export_depth: bool = False
+
+    def __post_init__(self) -> None:
+        _check("start", self.start_s, 0, 1e7)
+        if self.duration_s is not None:
+            _check("duration", self.duration_s, 1e-3, 1e7)
+        _check("segment frames", self.segment_frames, 8, 10_000)
+        if self.segment_frames % self.depth.key_interval:
+            raise ConfigError(
+                f"segment frames ({self.segment_frames}) must be a multiple of the key interval "
+                f"({self.depth.key_interval}), so that segments begin on key frames"
+            )

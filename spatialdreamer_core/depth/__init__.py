@@ -1,0 +1,1 @@
+"""Where depth comes from and how it is made steady and sharp."""

@@ -1,0 +1,1 @@
+"""Stereo geometry: disparity, forward splat, backward warp, disocclusion, hole filling."""

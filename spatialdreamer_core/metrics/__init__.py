@@ -1,0 +1,1 @@
+"""Measures of what was made, each with formula and source."""

@@ -1,0 +1,1 @@
+"""Files that appear whole, plans, commits and manifests, on any fsspec place."""

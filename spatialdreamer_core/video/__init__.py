@@ -1,0 +1,1 @@
+"""Media in and out, with PyAV alone: probe, decode, shots, encode, layouts, stereo tags, joining."""

@@ -1,0 +1,1 @@
+"""The core wrapped for Ray: worker classes and the bounded pool."""
