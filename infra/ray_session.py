@@ -1,0 +1,53 @@
+"""A Ray to run on: one of our own on this machine, or a cluster by address."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+log = logging.getLogger(__name__)
+
+# Set before ray is imported: no usage reports, no token file for a Ray that only this process talks to,
+# and no hiding of GPUs from actors that ask for none.
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+}
+OBJECT_STORE_BYTES = 200 * 2**20  # jobs and rows pass through it, never frames
+
+
+@contextmanager
+def ray_session(address: str | None, *, cpus: int, gpus: int = 0) -> Iterator[None]:
+    """Have Ray initialised inside the block; a Ray that was there before is used and left as it was.
+
+    Args:
+        address: ``auto``, ``host:port`` or None for a Ray of our own that ends with the block.
+        cpus: Cores of our own Ray.
+        gpus: GPUs of our own Ray.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    if address is None:
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    if address is not None:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    else:
+        ray.init(
+            num_cpus=cpus,
+            num_gpus=gpus,
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
