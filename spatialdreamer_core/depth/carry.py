@@ -1,0 +1,230 @@
+"""Depth along the flow: keys aligned to their neighbours and blended, and depth of the frames between two keys."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from spatialdreamer_core.flow.consistency import trusted_flow, warp_by_flow
+from spatialdreamer_core.flow.dis import SMALLEST, FlowEstimator, halve, upscale_flow
+
+SCALE_LIMIT, SHIFT_LIMIT = 1.5, 0.35
+"""How far an alignment may stretch a key (either way) and move it (in parts of the shot's range)."""
+SHRINK = 0.004
+"""Added to both variances of a fit: a nearly flat picture says little of its scale, so it stays near 1."""
+DEPTH_SIGMA = 0.15
+"""Disagreement (parts of the shot's range) at which a neighbour's weight has fallen to 0.44: the flow erred there."""
+TRUST_FLOOR = 0.02
+"""Weight left to a key that the flow does not confirm, so that a pixel seen in neither still gets the nearer key's."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowLink:
+    """Where one picture's pixels are in another, and how far to believe it.
+
+    Attributes:
+        flow: [h, w, 2] pixels, dx first.
+        trust: [h, w] in [0, 1]; 0 where the other picture does not show the pixel.
+    """
+
+    flow: NDArray[np.float32]
+    trust: NDArray[np.float32]
+
+    def pull(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Bring the other picture's [h, w] depth onto this picture's pixels."""
+        return np.asarray(warp_by_flow(depth, self.flow), np.float32)
+
+
+def link_pictures(
+    estimator: FlowEstimator, first: NDArray[np.uint8], second: NDArray[np.uint8], *, half: bool = True
+) -> tuple[FlowLink, FlowLink]:
+    """Find the flow both ways and check it against itself and the pictures.
+
+    Args:
+        estimator: Of optical flow.
+        first: [h, w] grey.
+        second: [h, w] grey.
+        half: Work at half the size: a quarter of the time.
+
+    Returns:
+        The link from ``first`` to ``second``, and the one back.
+    """
+    a, b = _working_size(first, half), _working_size(second, half)
+    there, back = estimator.estimate(a, b), estimator.estimate(b, a)
+    return _link(a, b, there, back, first.shape), _link(b, a, back, there, first.shape)
+
+
+def link_forward(
+    estimator: FlowEstimator, first: NDArray[np.uint8], second: NDArray[np.uint8], *, half: bool = True
+) -> FlowLink:
+    """Give the first of the two links that ``link_pictures`` gives, without the work for the other."""
+    a, b = _working_size(first, half), _working_size(second, half)
+    return _link(a, b, estimator.estimate(a, b), estimator.estimate(b, a), first.shape)
+
+
+def _working_size(grey: NDArray[np.uint8], half: bool) -> NDArray[np.uint8]:
+    return halve(grey) if half and min(grey.shape) >= 2 * SMALLEST else grey
+
+
+def _link(
+    a: NDArray[np.uint8],
+    b: NDArray[np.uint8],
+    flow_ab: NDArray[np.float32],
+    flow_ba: NDArray[np.float32],
+    shape: tuple[int, ...],
+) -> FlowLink:
+    flow, trust = trusted_flow(a, b, flow_ab, flow_ba)
+    h, w = shape
+    if trust.shape == (h, w):
+        return FlowLink(flow, trust)
+    return FlowLink(
+        upscale_flow(flow, h, w), np.asarray(cv2.resize(trust, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """``scale * depth + shift`` looks like another estimate of the same thing."""
+
+    scale: float = 1.0
+    shift: float = 0.0
+
+
+def fit_alignment(
+    depth: NDArray[np.float32], other: NDArray[np.float32], trust: NDArray[np.float32]
+) -> Alignment | None:
+    """Find the scale and shift that bring ``depth`` to ``other``, from believable pixels, twice without outliers.
+
+    The scale is the ratio of the spreads, not a regression's slope: noise pulls a slope below 1, and then averaging
+    over neighbours would flatten the shot.
+
+    Args:
+        depth: [h, w] by the shot's range.
+        other: [h, w], on the same pixels.
+        trust: [h, w] in [0, 1].
+
+    Returns:
+        Limited by ``SCALE_LIMIT`` and ``SHIFT_LIMIT``; None if too few pixels are believable.
+    """
+    believed = trust[::3, ::3] > 0.5  # a ninth of the pixels says the same in a ninth of the time
+    x, y = depth[::3, ::3][believed].astype(np.float64), other[::3, ::3][believed].astype(np.float64)
+    if x.size < max(8, 0.08 * believed.size):
+        return None
+    scale, shift = 1.0, float(np.median(y - x))
+    for _ in range(2):
+        residual = np.abs(y - scale * x - shift)
+        kept = residual <= 3 * np.median(residual) + 0.02
+        x_kept, y_kept = x[kept], y[kept]
+        mean_x, mean_y = float(x_kept.mean()), float(y_kept.mean())
+        from_x, from_y = x_kept - mean_x, y_kept - mean_y
+        spread_x, spread_y = float((from_x**2).mean()) + SHRINK, float((from_y**2).mean()) + SHRINK
+        related = float((from_x * from_y).mean()) > 0.3 * np.sqrt(spread_x * spread_y) - SHRINK
+        scale = float(np.clip(np.sqrt(spread_y / spread_x), 1 / SCALE_LIMIT, SCALE_LIMIT)) if related else 1.0
+        shift = mean_y - scale * mean_x
+    moved = float(np.clip(mean_y - mean_x, -SHIFT_LIMIT, SHIFT_LIMIT))
+    return Alignment(scale, mean_x + moved - scale * mean_x)
+
+
+def blend_key(
+    own: NDArray[np.float32], neighbours: Sequence[tuple[NDArray[np.float32], FlowLink, float]], own_weight: float
+) -> NDArray[np.float32]:
+    """Steady one key: move it to the mean scale and shift of its window, and average it with its neighbours.
+
+    Where the flow to a neighbour is not confirmed, that neighbour has no say; where none is, the key stays alone.
+
+    Args:
+        own: [h, w] by the shot's range, not clipped.
+        neighbours: Each neighbour's [h, w] depth (on its own pixels), the link from this key to it, and its weight.
+        own_weight: The key's own weight.
+
+    Returns:
+        [h, w] by the shot's range, not clipped.
+    """
+    total = own * np.float32(own_weight)
+    weights = np.full(own.shape, own_weight, np.float32)
+    scale_sum, shift_sum, fit_weight = own_weight, 0.0, own_weight
+    for depth, link, weight in neighbours:
+        seen = link.pull(depth)
+        fit = fit_alignment(own, seen, link.trust)
+        if fit is None:
+            continue
+        scale_sum, shift_sum, fit_weight = (
+            scale_sum + weight * fit.scale,
+            shift_sum + weight * fit.shift,
+            fit_weight + weight,
+        )
+        _add_neighbour(
+            total, weights, own, seen, link.trust, np.float32(fit.shift), np.float32(1 / fit.scale), np.float32(weight)
+        )
+    mean_scale, mean_shift = np.float32(scale_sum / fit_weight), np.float32(shift_sum / fit_weight)
+    return np.asarray(total / weights * mean_scale + mean_shift, np.float32)
+
+
+def carry(
+    depth_a: NDArray[np.float32], depth_b: NDArray[np.float32], to_a: FlowLink, to_b: FlowLink, position: float
+) -> NDArray[np.float32]:
+    """Make the depth of a frame between two keys by pulling both along the flow.
+
+    Args:
+        depth_a: [h, w] of the key before, in [0, 1].
+        depth_b: [h, w] of the key after.
+        to_a: From the frame to the key before.
+        to_b: From the frame to the key after.
+        position: Where the frame lies between them, in (0, 1).
+
+    Returns:
+        [h, w] in [0, 1]: the mean of what the flow confirms, nearer keys counting more; the nearer key elsewhere.
+    """
+    near_a, near_b = 1 - position, position
+    # with neither confirmed the floor decides alone; to the fourth power it is nearly the nearer key's value
+    floor_a, floor_b = np.float32(TRUST_FLOOR * near_a**4), np.float32(TRUST_FLOOR * near_b**4)
+    a, b = to_a.pull(depth_a), to_b.pull(depth_b)
+    return _mix(a, b, to_a.trust, to_b.trust, np.float32(near_a), np.float32(near_b), floor_a, floor_b)
+
+
+@njit(cache=True, nogil=True)
+def _add_neighbour(  # noqa: PLR0917 - numba takes no keyword-only arguments
+    total: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    own: NDArray[np.float32],
+    seen: NDArray[np.float32],
+    trust: NDArray[np.float32],
+    shift: np.float32,
+    per_scale: np.float32,
+    weight: np.float32,
+) -> None:
+    """Add a neighbour to the weighted sum where it agrees with the key; writes into ``total`` and ``weights``."""
+    h, w = own.shape
+    per_sigma2 = np.float32(0.5 / DEPTH_SIGMA**2)
+    for i in range(h):
+        for j in range(w):
+            like_own = (seen[i, j] - shift) * per_scale
+            apart = like_own - own[i, j]
+            doubt = np.float32(1) + apart * apart * per_sigma2
+            say = weight * trust[i, j] / (doubt * doubt)
+            total[i, j] += say * like_own
+            weights[i, j] += say
+
+
+@njit(cache=True, nogil=True)
+def _mix(  # noqa: PLR0917
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    trust_a: NDArray[np.float32],
+    trust_b: NDArray[np.float32],
+    near_a: np.float32,
+    near_b: np.float32,
+    floor_a: np.float32,
+    floor_b: np.float32,
+) -> NDArray[np.float32]:
+    h, w = a.shape
+    depth = np.empty((h, w), np.float32)
+    for i in range(h):
+        for j in range(w):
+            say_a = trust_a[i, j] * near_a + floor_a
+            say_b = trust_b[i, j] * near_b + floor_b
+            depth[i, j] = (say_a * a[i, j] + say_b * b[i, j]) / (say_a + say_b)
+    return depth

@@ -1,0 +1,212 @@
+"""Steady depth over time: one range per shot, keys aligned and blended with their neighbours, flow between the keys.
+
+Everything is a finite window around a frame and counts from the start of the shot, so a shot cut into segments gives
+the same bytes as the whole shot, provided each segment is fed ``lead_in`` frames before and ``look_ahead`` frames
+after its own, as far as the shot has them.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatialdreamer_core.depth.carry import FlowLink, blend_key, carry, link_forward, link_pictures
+from spatialdreamer_core.depth.keys import MAX_REACH, KeyPlan
+from spatialdreamer_core.depth.normalise import DepthRange, normalise, scale, shot_range, soft_clip
+from spatialdreamer_core.depth.protocol import DepthEstimator, DepthRequest, estimate
+from spatialdreamer_core.flow.dis import FlowEstimator
+
+__all__ = ["DepthRange", "DepthStabiliser", "KeyPlan", "StabilisedDepth", "carry", "normalise", "shot_range"]
+
+WEIGHTS = (3.0, 2.0, 1.0)
+"""Weight in the blend of a key itself and of the keys one and two away."""
+
+
+@dataclass(frozen=True, slots=True)
+class StabilisedDepth:
+    """One frame's steady depth, with the small pictures it belongs to.
+
+    Attributes:
+        index: Frame in the shot, from 0.
+        inverse_depth: [h, w] float32 in [0, 1], 1 nearest.
+        small_rgb: [h, w, 3] uint8, as it was pushed.
+        small_grey: [h, w] uint8, as it was pushed.
+    """
+
+    index: int
+    inverse_depth: NDArray[np.float32]
+    small_rgb: NDArray[np.uint8]
+    small_grey: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class _Small:
+    rgb: NDArray[np.uint8]
+    grey: NDArray[np.uint8]
+    pts_s: float
+
+
+class DepthStabiliser:
+    """Take the small frames of one shot, or of a segment of it, in order; give steady depth with bounded delay.
+
+    Make one per segment: nothing crosses a cut. The estimator gets one picture at a time, so that batching cannot
+    change bits; only keys that the segment's own frames need are estimated. Holds at most
+    ``lead_in + look_ahead + K`` small frames.
+    """
+
+    def __init__(
+        self,
+        estimator: DepthEstimator,
+        flow: FlowEstimator,
+        depth_range: DepthRange,
+        *,
+        shot_length: int,
+        key_interval: int,
+        start: int = 0,
+        stop: int | None = None,
+        shot_start: int = 0,
+        reach: int = MAX_REACH,
+        half_flow: bool = True,
+    ) -> None:
+        """Prepare for frames [start, stop) of a shot.
+
+        Args:
+            estimator: Estimates (or imports) the keys.
+            flow: Carries depth between them.
+            depth_range: Of the whole shot, from ``shot_range``.
+            shot_length: Frames in the whole shot.
+            key_interval: K; 1 makes every frame a key.
+            start: First frame to give, a multiple of K.
+            stop: End of the frames to give (exclusive), a multiple of K or the shot's length; None is the length.
+            shot_start: Number of the shot's first frame in the source file.
+            reach: Keys on each side that a key is blended with; 0 leaves keys as they come, for depth that is steady
+                already.
+            half_flow: Whether flow is found at half the pictures' size.
+        """
+        self.plan = KeyPlan(shot_length, key_interval, reach)
+        self._estimator, self._flow, self._range = estimator, flow, depth_range
+        self._start, self._stop = start, shot_length if stop is None else stop
+        if not 0 <= start < self._stop <= shot_length or start % key_interval:
+            raise ValueError(f"frames [{start}, {self._stop}) of {shot_length}: no segment that begins on a key")
+        self._shot_start, self._half_flow = shot_start, half_flow
+        self._next_in, self._next_out = self.first_needed, start
+        self._frames: dict[int, _Small] = {}
+        self._scaled: dict[int, NDArray[np.float32]] = {}  # by key frame
+        self._smooth: dict[int, NDArray[np.float32]] = {}  # by key frame, in [0, 1]
+        self._links: dict[tuple[int, int], FlowLink] = {}  # between key frames
+
+    @property
+    def lead_in(self) -> int:
+        """Frames before ``start`` that must be pushed, as far as the shot has them; a multiple of K."""
+        return self.plan.lead_in
+
+    @property
+    def look_ahead(self) -> int:
+        """Frames from ``stop`` on that must be pushed, as far as the shot has them; a multiple of K."""
+        return self.plan.look_ahead
+
+    @property
+    def first_needed(self) -> int:
+        """The first frame of the shot to push."""
+        return max(0, self._start - self.lead_in)
+
+    @property
+    def end_needed(self) -> int:
+        """The frame of the shot at which pushing ends (exclusive)."""
+        return min(self.plan.shot_length, self._stop + self.look_ahead)
+
+    def push(
+        self, index: int, small_rgb: NDArray[np.uint8], small_grey: NDArray[np.uint8], pts_s: float = 0.0
+    ) -> list[StabilisedDepth]:
+        """Take the next frame; give the frames that are now certain, in order.
+
+        Args:
+            index: Frame in the shot: ``first_needed``, then one after the other.
+            small_rgb: [h, w, 3].
+            small_grey: [h, w].
+            pts_s: Presentation time, seconds.
+
+        Raises:
+            ValueError: If a frame is left out or comes twice.
+            DepthError: If the estimator fails or its depth is unusable.
+        """
+        if index != self._next_in:
+            raise ValueError(f"frame {self._next_in} of the shot is due, got {index}")
+        self._next_in += 1
+        self._frames[index] = _Small(small_rgb, small_grey, pts_s)
+        ready = []
+        while self._next_out < self._stop and self.plan.horizon(self._next_out) <= index:
+            ready.append(self._give(self._next_out))
+            self._next_out += 1
+            self._forget()
+        return ready
+
+    def finish(self) -> None:
+        """Check that every frame has been given.
+
+        Raises:
+            ValueError: If frames are still due because too few were pushed.
+        """
+        if self._next_out < self._stop:
+            raise ValueError(
+                f"frames [{self._next_out}, {self._stop}) of the shot are not done: "
+                f"pushed up to {self._next_in}, needed up to {self.end_needed}"
+            )
+
+    def _give(self, index: int) -> StabilisedDepth:
+        frame = self._frames[index]
+        before, after = self.plan.around(index)
+        if before == after:
+            depth = self._smooth_key(before)
+        else:
+            a, b = self.plan.key(before), self.plan.key(after)
+            to_a, to_b = self._link(index, a), self._link(index, b)
+            depth = carry(self._smooth_key(before), self._smooth_key(after), to_a, to_b, (index - a) / (b - a))
+        return StabilisedDepth(index, depth, frame.rgb, frame.grey)
+
+    def _smooth_key(self, number: int) -> NDArray[np.float32]:
+        key = self.plan.key(number)
+        if key not in self._smooth:
+            neighbours = [
+                (self._scaled_key(other), self._key_link(key, other), WEIGHTS[abs(near - number)])
+                for near in self.plan.window(number)
+                if (other := self.plan.key(near)) != key
+            ]
+            own = self._scaled_key(key)
+            self._smooth[key] = soft_clip(blend_key(own, neighbours, WEIGHTS[0]) if neighbours else own)
+        return self._smooth[key]
+
+    def _scaled_key(self, key: int) -> NDArray[np.float32]:
+        if key not in self._scaled:
+            frame = self._frames[key]
+            request = DepthRequest(
+                pictures=frame.rgb[None],
+                partners=self._frames[self.plan.partner(key)].rgb[None],
+                frame_indices=np.array([self._shot_start + key], np.int64),
+                pts_s=np.array([frame.pts_s], np.float64),
+            )
+            self._scaled[key] = scale(estimate(self._estimator, request)[0], self._range)
+        return self._scaled[key]
+
+    def _key_link(self, key: int, other: int) -> FlowLink:
+        if (key, other) not in self._links:
+            early, late = min(key, other), max(key, other)  # one order, so that a pair has the same bits from both ends
+            there, back = link_pictures(
+                self._flow, self._frames[early].grey, self._frames[late].grey, half=self._half_flow
+            )
+            self._links[early, late], self._links[late, early] = there, back
+        return self._links[key, other]
+
+    def _link(self, index: int, key: int) -> FlowLink:
+        return link_forward(self._flow, self._frames[index].grey, self._frames[key].grey, half=self._half_flow)
+
+    def _forget(self) -> None:
+        if self._next_out >= self._stop:
+            return
+        before = self.plan.around(self._next_out)[0]
+        oldest_key = self.plan.key(self.plan.window(before).start)
+        oldest_frame = self.plan.memory(self._next_out)
+        self._frames = {i: frame for i, frame in self._frames.items() if i >= oldest_frame}
+        self._scaled = {i: depth for i, depth in self._scaled.items() if i >= oldest_key}
+        self._smooth = {i: depth for i, depth in self._smooth.items() if i >= self.plan.key(before)}
+        self._links = {pair: link for pair, link in self._links.items() if min(pair) >= oldest_key}

@@ -1,0 +1,94 @@
+"""Optical flow between two small grey pictures by OpenCV's Dense Inverse Search: no weights, always the same bytes."""
+
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from spatialdreamer_core.errors import ConfigError
+
+PRESETS: dict[str, int] = {
+    "dis-ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+    "dis-fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "dis-medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+}
+SMALLEST = 16
+"""Fewest rows or columns that DIS takes; smaller pictures are padded by their border."""
+
+
+class FlowEstimator(Protocol):
+    """What finds, for each pixel of one picture, where it went in another."""
+
+    name: str
+
+    def estimate(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Find the motion from ``first`` to ``second``.
+
+        Args:
+            first: [h, w] grey.
+            second: [h, w] grey.
+
+        Returns:
+            [h, w, 2] pixels, dx first: what ``first`` shows at x, ``second`` shows at x + flow.
+        """
+        ...
+
+
+class DisFlow:
+    """Dense Inverse Search at one of OpenCV's presets.
+
+    384x216 on one core: ultrafast 0.9 ms, fast 1.9 ms, medium 9.4 ms. One object serves one thread at a time.
+
+    Source: Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016, in OpenCV.
+    """
+
+    def __init__(self, name: str = "dis-fast") -> None:
+        if name not in PRESETS:
+            raise ConfigError(f"no optical flow is called {name!r}; choose one of {', '.join(PRESETS)}")
+        self.name = name
+        self._dis = cv2.DISOpticalFlow.create(PRESETS[name])
+
+    def estimate(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Find the motion from ``first`` to ``second``; see ``FlowEstimator``.
+
+        Raises:
+            ValueError: If the pictures are not two [h, w] uint8 arrays of the same shape.
+        """
+        if first.ndim != 2 or first.shape != second.shape or first.dtype != np.uint8 or second.dtype != np.uint8:
+            raise ValueError(f"two [h, w] uint8 pictures needed, got {first.shape} {first.dtype} and {second.shape}")
+        h, w = first.shape
+        below, beside = max(0, SMALLEST - h), max(0, SMALLEST - w)
+        if below or beside:
+            first, second = (
+                np.asarray(cv2.copyMakeBorder(picture, 0, below, 0, beside, cv2.BORDER_REPLICATE), np.uint8)
+                for picture in (first, second)
+            )
+        # a flow handed in would be where the search begins; None begins at rest
+        flow = self._dis.calc(np.ascontiguousarray(first), np.ascontiguousarray(second), None)  # type: ignore[call-overload]
+        return np.ascontiguousarray(flow[:h, :w], dtype=np.float32)
+
+
+def create_flow(name: str) -> FlowEstimator:
+    """Make the optical flow estimator of that name.
+
+    Args:
+        name: ``dis-ultrafast``, ``dis-fast`` or ``dis-medium``.
+
+    Raises:
+        ConfigError: If no estimator has that name.
+    """
+    return DisFlow(name)
+
+
+def halve(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Shrink [h, w] to [ceil(h / 2), ceil(w / 2)] by averaging."""
+    h, w = picture.shape
+    return np.asarray(cv2.resize(picture, ((w + 1) // 2, (h + 1) // 2), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def upscale_flow(flow: NDArray[np.float32], h: int, w: int) -> NDArray[np.float32]:
+    """Bring [h', w', 2] flow to [h, w, 2], vectors scaled to the new pixels."""
+    small_h, small_w = flow.shape[:2]
+    scale = np.array([w / small_w, h / small_h], np.float32)
+    return np.asarray(cv2.resize(flow * scale, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
