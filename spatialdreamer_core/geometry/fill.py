@@ -1,0 +1,227 @@
+"""Paint what the made eye uncovers: inside the holes only, from the background's side, plane by plane."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import cv2
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from spatialdreamer_core.config import FillConfig
+from spatialdreamer_core.geometry.holes import HoleRuns, find_hole_runs
+from spatialdreamer_core.geometry.reveal import Reveal, blend_reveal, trace_reveal
+from spatialdreamer_core.video.frames import Frame, Plane
+
+INPAINT_RADIUS_PX = 3
+_FLAGS = {"telea": cv2.INPAINT_TELEA, "ns": cv2.INPAINT_NS}
+
+# The mixture, chosen on real stereo pairs: a plain row smear keeps no texture, a plain mirror shows doubled things
+# and streaks from row to row. Averaging down the columns, more so deeper in the hole, removes the streaks.
+MIRROR_SHARE = 0.5
+DETAIL_SHARE = 0.15
+AVERAGED_PX = 3
+SIGMA_AT_EDGE_ROWS = 0.7
+SIGMA_PER_COLUMN = 0.25
+SIGMA_MAX_ROWS = 4.0
+
+
+def fill_holes(
+    splat_frame: Frame,
+    source_x: NDArray[np.float32],
+    config: FillConfig,
+    reveals: Sequence[Reveal] = (),
+) -> Frame:
+    """Paint every hole sample of every plane and leave every other sample as it is.
+
+    The end of a hole with the smaller disparity is background, and only that end gives colour, so nothing of the
+    foreground is smeared. Holes at the left or right edge of the picture are continued by mirroring. A chroma
+    sample is a hole where the luma sample that it is sited on is one.
+
+    Args:
+        splat_frame: The made eye with anything in its holes.
+        source_x: [H, W] source luma column shown by each target pixel, NaN in holes.
+        config: ``row`` repeats the background's colour along the row, ``background`` mixes it with the mirrored
+            background and smooths across rows, ``telea`` and ``ns`` are OpenCV's. ``temporal`` False ignores
+            ``reveals``.
+        reveals: Neighbouring frames of the same shot that may show what is hidden here, the best first.
+
+    Returns:
+        A new frame; the given one is not written to.
+
+    Raises:
+        ValueError: If ``source_x`` is not of the frame's size, or a reveal does not fit the frame.
+    """
+    if source_x.shape != splat_frame.y.shape:
+        raise ValueError(f"source_x must be {splat_frame.y.shape} like the luma plane, got {source_x.shape}")
+    layout = splat_frame.format
+    luma = _Grid(source_x, find_hole_runs(source_x), 1, 1)
+    coarse = np.ascontiguousarray(source_x[:: layout.sub_y, :: layout.sub_x])
+    chroma = _Grid(coarse, find_hole_runs(coarse, column_step=layout.sub_x), layout.sub_x, layout.sub_y)
+    traces = [trace_reveal(splat_frame, source_x, luma.runs, r) for r in reveals] if config.temporal else []
+    planes = []
+    for index, grid in enumerate((luma, chroma, chroma)):
+        plane = splat_frame.planes[index]
+        paint = _spatial(plane, grid, config.name, layout.bits)
+        # The best reveal is laid on last: it covers the others instead of being averaged with them.
+        for reveal, trace in reversed(list(zip(reveals, traces, strict=False))):
+            blend_reveal(paint, reveal.frame.planes[index], grid.runs, trace, sub_x=grid.sub_x, sub_y=grid.sub_y)
+        out = plane.copy()
+        _write(out, paint, grid.runs, float((1 << layout.bits) - 1))
+        planes.append(out)
+    return Frame(planes[0], planes[1], planes[2], layout, splat_frame.pts)
+
+
+class _Grid(NamedTuple):
+    """One plane's sampling of the map: every ``sub_x``-th column and ``sub_y``-th row of luma."""
+
+    source_x: NDArray[np.float32]
+    runs: HoleRuns
+    sub_x: int
+    sub_y: int
+
+
+def _spatial(plane: Plane, grid: _Grid, method: str, bits: int) -> NDArray[np.float32]:
+    """Give [H, W] float32 colour, meaningful at hole samples only."""
+    grey = float(1 << (bits - 1))
+    if method in _FLAGS:
+        hole = np.isnan(grid.source_x)
+        if hole.all():
+            return np.full(plane.shape, grey, np.float32)
+        painted: NDArray[Any] = cv2.inpaint(plane, hole.astype(np.uint8), INPAINT_RADIUS_PX, _FLAGS[method])
+        return painted.astype(np.float32)
+    share, averaged = (0.0, 1) if method == "row" else (MIRROR_SHARE, AVERAGED_PX)
+    paint = np.empty(plane.shape, np.float32)
+    behind = np.empty(plane.shape, np.float32)
+    _paint_rows(plane, grid, paint, behind, (share, averaged, grey))
+    if method == "background":
+        paint = cast(NDArray[np.float32], _smooth_down(paint, behind, grid, _weights(grid.sub_y), DETAIL_SHARE))
+    _paint_empty_rows(paint, plane, grid, grey)
+    return paint
+
+
+def _weights(sub_y: int) -> NDArray[np.float32]:
+    """[depth in the hole, rows away] Gaussian weights; the sigma grows with depth up to its limit."""
+    deepest = int(np.ceil((SIGMA_MAX_ROWS - SIGMA_AT_EDGE_ROWS) / SIGMA_PER_COLUMN)) + 1
+    sigma = np.minimum(SIGMA_AT_EDGE_ROWS + SIGMA_PER_COLUMN * np.arange(deepest), SIGMA_MAX_ROWS) / sub_y
+    rows = np.arange(int(2 * SIGMA_MAX_ROWS / sub_y) + 1)
+    weights: NDArray[np.float32] = np.exp(-0.5 * (rows[None, :] / sigma[:, None]) ** 2).astype(np.float32)
+    return weights
+
+
+@njit(cache=True, nogil=True)
+def _paint_rows(plane: Any, grid: Any, paint: Any, behind: Any, options: Any) -> None:
+    """Continue each run from its background end: colour of the row mixed with the mirrored row."""
+    source_x, runs, sub_x, _ = grid
+    mirror_share, averaged, grey = options
+    width = plane.shape[1]
+    known = np.empty(width, np.float32)
+    for i in range(runs.row.size):
+        y, first, last, toward = runs.row[i], runs.start[i], runs.stop[i], runs.side[i]
+        if toward == 0:
+            for x in range(first, last):
+                paint[y, x] = grey
+                behind[y, x] = np.inf
+            continue
+        # Walk into the background, away from the hole, until it ends: another hole or another surface.
+        tolerance = 1e9 if runs.border[i] else 1.5
+        wanted = last - first + 1 + averaged
+        x = last if toward == 1 else first - 1
+        last_disparity = runs.disparity[i]
+        n = 0
+        while 0 <= x < width and n < wanted:
+            here = source_x[y, x] - x * sub_x
+            if np.isnan(here) or abs(here - last_disparity) > tolerance:
+                break
+            known[n] = plane[y, x]
+            last_disparity = here  # a slanted background drifts from pixel to pixel
+            n += 1
+            x += toward
+        # The first pixel may hold the fringe of what stood in front.
+        begin = 1 if n > 1 else 0
+        m = n - begin
+        flat = np.float32(0.0)
+        taken = min(averaged, m)
+        for k in range(taken):
+            flat += known[begin + k]
+        flat /= taken
+        share = 1.0 if runs.border[i] and mirror_share > 0 else mirror_share
+        period = max(2 * m - 2, 1)
+        for x in range(first, last):
+            k = last - 1 - x if toward == 1 else x - first
+            k %= period
+            if k >= m:
+                k = period - k
+            paint[y, x] = (1 - share) * flat + share * known[begin + k]
+            behind[y, x] = runs.disparity[i]
+
+
+@njit(cache=True, nogil=True)
+def _smooth_down(paint: Any, behind: Any, grid: Any, weights: Any, detail: float) -> Any:
+    """Average hole samples with those above and below that were painted from the same surface."""
+    source_x, runs = grid.source_x, grid.runs
+    height = paint.shape[0]
+    out = np.empty_like(paint)
+    deepest = weights.shape[0] - 1
+    reach = weights.shape[1] - 1
+    for i in range(runs.row.size):
+        y = runs.row[i]
+        if runs.side[i] == 0 or runs.border[i]:
+            for x in range(runs.start[i], runs.stop[i]):
+                out[y, x] = paint[y, x]
+            continue
+        alike = max(2.0, 0.6 * runs.contrast[i])
+        for x in range(runs.start[i], runs.stop[i]):
+            k = runs.stop[i] - 1 - x if runs.side[i] == 1 else x - runs.start[i]
+            k = min(k, deepest)
+            total = paint[y, x]
+            weight = np.float32(1.0)
+            for direction in (-1, 1):
+                for q in range(1, reach + 1):
+                    w = weights[k, q]
+                    yy = y + direction * q
+                    if w < 0.02 or yy < 0 or yy >= height or not np.isnan(source_x[yy, x]):
+                        break
+                    if abs(behind[yy, x] - runs.disparity[i]) > alike:
+                        break
+                    total += w * paint[yy, x]
+                    weight += w
+            smooth = total / weight
+            out[y, x] = smooth + detail * (paint[y, x] - smooth)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _paint_empty_rows(paint: Any, plane: Any, grid: Any, grey: float) -> None:
+    """Rows without a known pixel repeat the nearest row that has one."""
+    source_x, runs = grid.source_x, grid.runs
+    height, width = paint.shape
+    empty = np.zeros(height, np.bool_)
+    for i in range(runs.row.size):
+        if runs.side[i] == 0:
+            empty[runs.row[i]] = True
+    for y in range(height):
+        if not empty[y]:
+            continue
+        nearest = -1
+        for q in range(1, height):
+            if y - q >= 0 and not empty[y - q]:
+                nearest = y - q
+                break
+            if y + q < height and not empty[y + q]:
+                nearest = y + q
+                break
+        for x in range(width):
+            if nearest < 0:
+                paint[y, x] = grey
+            elif np.isnan(source_x[nearest, x]):
+                paint[y, x] = paint[nearest, x]
+            else:
+                paint[y, x] = plane[nearest, x]
+
+
+@njit(cache=True, nogil=True)
+def _write(out: Any, paint: Any, runs: Any, white: float) -> None:
+    for i in range(runs.row.size):
+        for x in range(runs.start[i], runs.stop[i]):
+            out[runs.row[i], x] = int(min(max(paint[runs.row[i], x] + 0.5, 0.0), white))

@@ -1,0 +1,102 @@
+"""The holes of a made view as runs: which columns of which row, and which end of each run is background."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+class HoleRuns(NamedTuple):
+    """Holes as horizontal runs of one plane's grid, in row order; a named tuple, which kernels take as it is.
+
+    Attributes:
+        row: [N] int32 row of each run.
+        start: [N] int32 first column of the run.
+        stop: [N] int32 column after the last.
+        side: [N] int8 where the background lies: 1 right of the run, -1 left of it, 0 nowhere (a row without a
+            known pixel).
+        border: [N] bool, True where the run touches the left or right edge of the picture.
+        disparity: [N] float32 luma pixels, disparity of the background end; 0 where ``side`` is 0.
+        contrast: [N] float32 luma pixels >= 0, how much nearer the other end is; 0 where there is only one end.
+    """
+
+    row: NDArray[np.int32]
+    start: NDArray[np.int32]
+    stop: NDArray[np.int32]
+    side: NDArray[np.int8]
+    border: NDArray[np.bool_]
+    disparity: NDArray[np.float32]
+    contrast: NDArray[np.float32]
+
+
+def find_hole_runs(source_x: NDArray[np.float32], *, column_step: int = 1) -> HoleRuns:
+    """List the runs of NaN in ``source_x`` and say on which side of each the background continues.
+
+    A nearer thing that moved away uncovers what stood behind it, so the end with the smaller disparity is the
+    background.
+
+    Args:
+        source_x: [H, W] source luma column that each target sample shows, NaN in holes.
+        column_step: Luma columns per column of this grid (``sub_x`` for chroma).
+    """
+    return HoleRuns(*_find_runs(source_x, column_step))
+
+
+@njit(cache=True, nogil=True)
+def _find_runs(source_x: Any, column_step: int) -> Any:
+    height, width = source_x.shape
+    count = _count_runs(source_x)
+    row = np.empty(count, np.int32)
+    start = np.empty(count, np.int32)
+    stop = np.empty(count, np.int32)
+    side = np.empty(count, np.int8)
+    border = np.empty(count, np.bool_)
+    disparity = np.empty(count, np.float32)
+    contrast = np.empty(count, np.float32)
+    flags = np.zeros(width + 8, np.uint8)  # padded to whole words of eight
+    words = flags[: (width + 7) // 8 * 8].view(np.uint64)
+    i = 0
+    for y in range(height):
+        shown = source_x[y]
+        for x in range(width):
+            flags[x] = shown[x] != shown[x]  # only NaN differs from itself
+        stop_before = 0
+        for word in range(words.size):
+            if words[word] == 0:  # holes are rare
+                continue
+            x = max(8 * word, stop_before)
+            while x < min(8 * word + 8, width):
+                if flags[x] == 0:
+                    x += 1
+                    continue
+                first = x
+                while x < width and flags[x] != 0:
+                    x += 1
+                stop_before = x
+                row[i], start[i], stop[i] = y, first, x
+                border[i] = first == 0 or x == width
+                left = shown[first - 1] - (first - 1) * column_step if first > 0 else np.inf
+                right = shown[x] - x * column_step if x < width else np.inf
+                if first == 0 and x == width:
+                    side[i], disparity[i], contrast[i] = 0, 0.0, 0.0
+                else:
+                    side[i] = 1 if right <= left else -1
+                    disparity[i] = min(left, right)
+                    contrast[i] = 0.0 if border[i] else abs(left - right)
+                i += 1
+    return row, start, stop, side, border, disparity, contrast
+
+
+@njit(cache=True, nogil=True)
+def _count_runs(source_x: Any) -> int:
+    height, width = source_x.shape
+    count = 0
+    for y in range(height):
+        shown = source_x[y]
+        count += shown[0] != shown[0]
+        begins = 0
+        for x in range(1, width):
+            begins += (shown[x] != shown[x]) & (shown[x - 1] == shown[x - 1])
+        count += begins
+    return count

@@ -1,0 +1,142 @@
+"""Bring a low-resolution disparity to the size of the picture, with its edges on the edges of the luma plane."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from spatialdreamer_core.video.frames import Plane
+
+# Disparity range among four neighbouring low samples, full-size px: bilinear below, one side or the other above.
+SMOOTH_PX, STEP_PX = 0.75, 1.5
+COLOUR_SIGMA = 8.0
+"""Difference of luma, in 8-bit levels, at which a low sample's weight has fallen to 1 / e."""
+
+
+def upsample_disparity(
+    disparity_low: NDArray[np.float32],
+    guide_low: Plane,
+    luma: Plane,
+    *,
+    foreground_dilation_px: int = 1,
+) -> NDArray[np.float32]:
+    """Interpolate disparity to the luma plane's size.
+
+    Where the four low samples around a pixel nearly agree the result is bilinear, so slopes have no stairs. Where
+    they do not, the samples vote for the nearer or the farther side, weighted by closeness and by likeness of
+    luma, and the pixel takes the winner's disparity: a step, without values between that belong to no surface.
+    At last the nearer side of every step grows, so that the antialiased fringe of an object moves with it.
+
+    The low grid covers the same picture: low column = (x + 0.5) * w / W - 0.5, rows likewise.
+
+    Args:
+        disparity_low: [h, w] disparity in pixels of the full width.
+        guide_low: [h, w] the luma plane reduced to the low size (area average), of ``luma``'s sample type.
+        luma: [H, W].
+        foreground_dilation_px: Columns by which the nearer side of a step grows to both sides; 0 leaves it.
+
+    Returns:
+        [H, W] float32 px.
+
+    Raises:
+        ValueError: If the guide's size or sample type does not fit.
+    """
+    if guide_low.shape != disparity_low.shape:
+        raise ValueError(f"guide_low must be {disparity_low.shape} like the disparity, got {guide_low.shape}")
+    if guide_low.dtype != luma.dtype:
+        raise ValueError(f"guide_low must hold {luma.dtype} samples like the luma plane, got {guide_low.dtype}")
+    low = np.ascontiguousarray(disparity_low, np.float32)
+    shift = 0 if luma.dtype == np.uint8 else 2  # 10 bit to 8
+    likeness = np.exp(-np.arange(256) / COLOUR_SIGMA).astype(np.float32)
+    out = np.empty(luma.shape, np.float32)
+    taps = (*_taps(luma.shape[1], low.shape[1]), *_taps(luma.shape[0], low.shape[0]))
+    _upsample((low, guide_low, luma), taps, (likeness, shift), out)
+    if foreground_dilation_px > 0:
+        _grow(out, foreground_dilation_px)
+    return out
+
+
+def _taps(full: int, low: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Left low sample and weight of the right one, per full-size sample."""
+    place = np.clip((np.arange(full) + 0.5) * (low / full) - 0.5, 0, low - 1)
+    first = np.minimum(place.astype(np.int32), max(low - 2, 0))
+    return first.astype(np.int32), (place - first).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _upsample(images: Any, taps: Any, colour: Any, out: Any) -> None:
+    low, guide, luma = images
+    x0, along, y0, down = taps
+    likeness, shift = colour
+    height, width = out.shape
+    low_height, low_width = low.shape
+    blended = np.empty(low_width, np.float32)
+    spread = np.zeros(low_width, np.float32)  # range of the four samples of a cell
+    for y in range(height):
+        top = y0[y]
+        bottom = min(top + 1, low_height - 1)
+        t = down[y]
+        a, b = low[top], low[bottom]
+        for u in range(low_width):
+            blended[u] = a[u] + t * (b[u] - a[u])
+        if y == 0 or top != y0[y - 1]:
+            for u in range(low_width - 1):
+                high = max(a[u], a[u + 1], b[u], b[u + 1])
+                spread[u] = high - min(a[u], a[u + 1], b[u], b[u + 1])
+            spread[low_width - 1] = abs(a[low_width - 1] - b[low_width - 1])
+        for x in range(width):
+            u = x0[x]
+            right = min(u + 1, low_width - 1)
+            smooth = blended[u] + along[x] * (blended[right] - blended[u])
+            if spread[u] > SMOOTH_PX:
+                smooth = _choose(
+                    low, guide, (top, bottom, u, right, t, along[x]), (likeness, shift, luma[y, x]), smooth
+                )
+            out[y, x] = smooth
+
+
+@njit(cache=True, nogil=True)
+def _choose(low: Any, guide: Any, cell: Any, colour: Any, smooth: Any) -> Any:
+    """Take the nearer or the farther of the four samples, whichever the pixel looks more like."""
+    top, bottom, left, right, t, s = cell
+    likeness, shift, here = colour
+    d00, d01, d10, d11 = low[top, left], low[top, right], low[bottom, left], low[bottom, right]
+    nearest = max(d00, d01, d10, d11)
+    farthest = min(d00, d01, d10, d11)
+    middle = np.float32(0.5) * (nearest + farthest)
+    near_votes = far_votes = np.float32(1e-6)
+    near_sum = near_votes * nearest
+    far_sum = far_votes * farthest
+    for k in range(4):
+        v = top if k < 2 else bottom
+        u = left if k % 2 == 0 else right
+        closeness = ((np.float32(1.0) - t) if k < 2 else t) * ((np.float32(1.0) - s) if k % 2 == 0 else s)
+        weight = (closeness + np.float32(0.02)) * likeness[abs(np.int32(guide[v, u]) - np.int32(here)) >> shift]
+        d = low[v, u]
+        if d >= middle:
+            near_votes += weight
+            near_sum += weight * d
+        else:
+            far_votes += weight
+            far_sum += weight * d
+    chosen = near_sum / near_votes if near_votes >= far_votes else far_sum / far_votes
+    amount = min((nearest - farthest - np.float32(SMOOTH_PX)) / np.float32(STEP_PX - SMOOTH_PX), np.float32(1.0))
+    return smooth + amount * (chosen - smooth)
+
+
+@njit(cache=True, nogil=True)
+def _grow(disparity: Any, radius: int) -> None:
+    """Widen the nearer side of every step, in place, along the rows."""
+    height, width = disparity.shape
+    row = np.empty(width + 2 * radius, np.float32)
+    for y in range(height):
+        out = disparity[y]
+        row[:radius] = out[0]
+        row[radius : radius + width] = out
+        row[radius + width :] = out[width - 1]
+        for k in range(-radius, radius + 1):
+            shifted = row[radius + k : radius + k + width]
+            for x in range(width):
+                d = shifted[x]
+                out[x] = d if d > out[x] + np.float32(STEP_PX) else out[x]
