@@ -124,6 +124,7 @@ class SourceScan:
         timestamps_made: Whether times were missing and have been made from the frame rate.
         letterbox: (top, bottom, left, right) black bars in samples, the same for the whole file; zeros if none.
         notes: Things a user should know, one sentence each.
+        skipped: Pictures of the file before ``pts[0]``; decoding by count needs it where times have been made.
     """
 
     pts: NDArray[np.int64]
@@ -132,3 +133,9 @@ class SourceScan:
     timestamps_made: bool
     letterbox: tuple[int, int, int, int]
     notes: tuple[str, ...] = ()
+    skipped: int = 0
+
+    @property
+    def counted_from(self) -> int | None:
+        """What ``decode`` needs to count pictures from the start of the file; None where their times can be trusted."""
+        return self.skipped if self.timestamps_made else None
