@@ -98,9 +98,7 @@ def write_video(
         stream.time_base = stream.codec_context.time_base = time_base or 1 / Fraction(rate)
         started = False
         audio = container.add_stream("aac", rate=16_000) if audio_s else None
-        picture = container.add_stream("mjpeg", rate=1) if cover else None
-        if picture is not None:
-            picture.disposition = av.stream.Disposition.attached_pic
+        picture = _add_cover(container) if cover else None
         for number, rgb in enumerate(frames):
             if not started:
                 stream.height, stream.width = rgb.shape[:2]
@@ -127,10 +125,8 @@ def write_audio(path: Path, seconds: float = 0.5, *, codec: str = "aac", cover: 
     """Write a file that has sound (and cover art) but no video."""
     with av.open(str(path), "w") as container:
         audio = container.add_stream(codec, rate=16_000)
-        picture = container.add_stream("mjpeg", rate=1) if cover else None
+        picture = _add_cover(container) if cover else None
         if picture is not None:
-            picture.width, picture.height, picture.pix_fmt = 32, 32, "yuvj420p"
-            picture.disposition = av.stream.Disposition.attached_pic
             _write_cover(container, picture)
         _write_tone(container, audio, seconds)
     return path
@@ -147,8 +143,14 @@ def _write_tone(container: Any, stream: Any, seconds: float) -> None:
     container.mux(stream.encode(None))
 
 
-def _write_cover(container: Any, stream: Any) -> None:
+def _add_cover(container: Any) -> Any:
+    stream = container.add_stream("mjpeg", rate=1)
     stream.width, stream.height, stream.pix_fmt = 32, 32, "yuvj420p"
+    stream.disposition = av.stream.Disposition.attached_pic
+    return stream
+
+
+def _write_cover(container: Any, stream: Any) -> None:
     frame = av.VideoFrame.from_ndarray(texture(99, 32, 32), format="rgb24").reformat(format="yuvj420p")
     frame.pts, frame.time_base = 0, Fraction(1)
     container.mux(stream.encode(frame))
