@@ -8,6 +8,7 @@ moved inside the file where the index changes its length.
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
@@ -177,7 +178,9 @@ def tag_stereo(path: Path | str, layout: Layout, hfov_deg: float | None = None, 
     rewrite_video_entry(path, stereo_boxes(layout, swap_eyes=swap_eyes, hfov_deg=hfov_deg))
 
 
-def rewrite_video_entry(path: Path | str, boxes: Sequence[Box], *, index_first: bool = False) -> None:
+def rewrite_video_entry(
+    path: Path | str, boxes: Sequence[Box], *, index_first: bool = False, sample_aspect: Fraction | None = None
+) -> None:
     """Put boxes into the first video track's sample entries, replacing those of the same kind and all stereo ones.
 
     Sizes of the boxes around and the chunk offsets follow. Works in place: give it a scratch file.
@@ -186,6 +189,7 @@ def rewrite_video_entry(path: Path | str, boxes: Sequence[Box], *, index_first: 
         path: The MP4 or MOV file.
         boxes: What to add.
         index_first: Also move the index before the media data, so that players can start before the end has come.
+        sample_aspect: Width of a sample over its height: the track is made as wide as it is shown; None leaves it.
 
     Raises:
         BoxError: If the file cannot be parsed, is fragmented or has no video track.
@@ -193,7 +197,7 @@ def rewrite_video_entry(path: Path | str, boxes: Sequence[Box], *, index_first: 
     drop = {box.kind for box in boxes} | {b"st3d", b"vexu", b"hfov"}
     try:
         with Path(path).open("r+b") as file:
-            _rewrite(file, lambda entry: _with_boxes(entry, boxes, drop), index_first)
+            _rewrite(file, lambda trak: _tag_track(trak, boxes, drop, sample_aspect), index_first)
     except BoxError as error:
         raise BoxError(f"{path}: {error}") from error
 
@@ -204,11 +208,11 @@ def video_entries(path: Path | str) -> tuple[Box, ...]:
         moov = _read_index(file, scan_file(file))
     found: list[Box] = []
 
-    def keep(entry: Box) -> Box:
-        found.append(entry)
-        return entry
+    def keep(stsd: Box) -> Box:
+        found.extend(_entries(stsd))
+        return stsd
 
-    _map_entries(moov, keep)
+    _map_video(moov, lambda trak: _map_kind(trak, b"stsd", keep))
     return tuple(found)
 
 
@@ -272,18 +276,35 @@ def _map_kind(box: Box, kind: bytes, change: Callable[[Box], Box]) -> Box:
     return replace(box, children=tuple(_map_kind(child, kind, change) for child in box.children))
 
 
-def _map_entries(moov: Box, change: Callable[[Box], Box]) -> Box:
-    """Change the sample entries of the first video track."""
-
-    def entries(stsd: Box) -> Box:
-        return replace(stsd, children=tuple(change(_open_entry(entry)) for entry in stsd.children or ()))
-
+def _map_video(moov: Box, change: Callable[[Box], Box]) -> Box:
+    """Change the first video track."""
     children = list(moov.children or ())
     at = next((k for k, box in enumerate(children) if box.kind == b"trak" and _is_video(box)), None)
     if at is None:
         raise BoxError("there is no video track to tag")
-    children[at] = _map_kind(children[at], b"stsd", entries)
+    children[at] = change(children[at])
     return replace(moov, children=tuple(children))
+
+
+def _tag_track(trak: Box, boxes: Sequence[Box], drop: set[bytes], sample_aspect: Fraction | None) -> Box:
+    widths: list[int] = []
+
+    def tag(stsd: Box) -> Box:
+        entries = _entries(stsd)
+        widths.extend(struct.unpack_from(">H", entry.payload, 24)[0] for entry in entries)
+        return replace(stsd, children=tuple(_with_boxes(entry, boxes, drop) for entry in entries))
+
+    def widen(header: Box) -> Box:
+        # The last fields are the shown width and height, in 16.16 fixed point.
+        shown = round(widths[0] * (sample_aspect or 1) * (1 << 16)).to_bytes(4, "big")
+        return replace(header, payload=header.payload[:-8] + shown + header.payload[-4:])
+
+    trak = _map_kind(trak, b"stsd", tag)
+    return _map_kind(trak, b"tkhd", widen) if sample_aspect and widths else trak
+
+
+def _entries(stsd: Box) -> tuple[Box, ...]:
+    return tuple(_open_entry(entry) for entry in stsd.children or ())
 
 
 def _open_entry(entry: Box) -> Box:
@@ -301,7 +322,7 @@ def _with_boxes(entry: Box, boxes: Sequence[Box], drop: set[bytes]) -> Box:
 def _rewrite(file: BinaryIO, change: Callable[[Box], Box], index_first: bool) -> None:
     spans = scan_file(file)
     old = next((span for span in spans if span.kind == b"moov"), Span(b"moov", 0, 0))
-    moov = _map_entries(_read_index(file, spans), change)
+    moov = _map_video(_read_index(file, spans), change)
     media = next((span.start for span in spans if span.kind == b"mdat"), old.start)
     target = min(media, old.start) if index_first else old.start
     index = _settle(moov, old, target)

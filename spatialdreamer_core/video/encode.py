@@ -158,6 +158,7 @@ class ChunkWriter:
         self.spec = spec
         self.frames = 0
         self._packets = 0
+        self._closed = False
         self._index_of: dict[int, int] = {}
         self._last_pts: int | None = None
         try:
@@ -196,7 +197,10 @@ class ChunkWriter:
         self._mux(picture)
 
     def close(self) -> int:
-        """Flush and close the file; gives the exact number of frames in it."""
+        """Flush and close the file, once; gives the exact number of frames in it."""
+        if self._closed:
+            return self.frames
+        self._closed = True
         if self.frames:
             self._mux(None)
         self._container.close()

@@ -19,6 +19,8 @@ from spatialdreamer_core.config import Container
 from spatialdreamer_core.errors import EncodeError
 from spatialdreamer_core.video.boxes import hdr_boxes, rewrite_video_entry, stereo_boxes
 from spatialdreamer_core.video.encode import CHUNK_TICK, EncodeSpec, stereo_mode
+from spatialdreamer_core.video.layouts import arrangement
+from spatialdreamer_core.video.matroska import set_shape
 from spatialdreamer_core.video.media import open_source
 from spatialdreamer_core.video.passthrough import (
     FORMATS,
@@ -36,7 +38,10 @@ logger = logging.getLogger(__name__)
 
 _REORDER = {"h264": 2, "hevc": 2, "av1": 0, "prores": 0}
 """Pictures by which decoding runs ahead of showing: x264 and x265 reorder by two at most (pyramid of B-pictures)."""
+_REFUSED = {("prores", "mp4"), ("av1", "mov")}
+"""Codecs that FFmpeg does not write into these containers."""
 _MILLI = Fraction(1, 1000)
+_ANAGLYPH_CYAN_RED = 10  # Matroska's number of the stereo mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,10 @@ def join(  # noqa: PLR0917
             settings; or if the container refuses the result.
         UnreadableSourceError: If the source cannot be opened.
     """
+    if (spec.codec, container) in _REFUSED:
+        raise EncodeError(
+            f"{output_path}: {spec.codec} does not go into {container}; choose another container or codec"
+        )
     job = _Job(info, chunks, _all_times(chunks), spec, container)
     outcome = Outcome()
     # AAC begins with a packet before 0 that primes the decoder. Left alone, Matroska would push the picture back by
@@ -119,7 +128,10 @@ def join(  # noqa: PLR0917
             raise EncodeError(f"{output_path}: {container} refuses what is to be written: {error}") from error
     if container != "mkv":
         boxes = stereo_boxes(spec.layout, swap_eyes=spec.swap_eyes, hfov_deg=hfov_deg) + hdr_boxes(spec.colour)
-        rewrite_video_entry(output_path, boxes, index_first=True)
+        rewrite_video_entry(output_path, boxes, index_first=True, sample_aspect=spec.sample_aspect)
+    elif spec.sample_aspect != 1:
+        own_mode = _ANAGLYPH_CYAN_RED if arrangement(spec.layout) == "anaglyph" else 0
+        set_shape(output_path, spec.sample_aspect, stereo_mode=own_mode if job.mode_is_lent else None)
     _note_lost_tags(output_path, outcome)
     return JoinReport(
         len(job.times),
@@ -172,6 +184,22 @@ class _Job:
         """Seconds per tick of the output's picture stream before muxing."""
         return _MILLI if self.container == "mkv" else self.info.video.time_base
 
+    @property
+    def mode_is_lent(self) -> bool:
+        """Whether the muxer gets a stereo mode that the layout has not.
+
+        FFmpeg writes the shown size only with a mode that halves it, and ``set_shape`` needs it to be there.
+        """
+        halved = arrangement(self.spec.layout) in ("sbs", "tb", "rows") and self.spec.layout != "rgbd"
+        return self.spec.sample_aspect != 1 and not halved
+
+    @property
+    def muxed_stereo_mode(self) -> str | None:
+        """The stereo mode that the Matroska muxer is given."""
+        if self.mode_is_lent:
+            return "left_right"
+        return stereo_mode(self.spec.layout, self.spec.swap_eyes)
+
     def gap(self) -> int:
         """How long the last picture is shown, in the source's ticks: as long as the one before it."""
         if len(self.times) > 1:
@@ -221,10 +249,10 @@ def _write(job: _Job, carrier: Carrier) -> None:
 def _add_picture(job: _Job, output: OutputContainer, template: VideoStream) -> VideoStream:
     stream = output.add_stream_from_template(template, opaque=True)
     stream.time_base = job.tick
-    mode = stereo_mode(job.spec.layout, job.spec.swap_eyes)
+    stream.codec_context.sample_aspect_ratio = job.spec.sample_aspect
     stream.metadata.clear()
-    if job.container == "mkv" and mode:
-        stream.metadata["stereo_mode"] = mode
+    if job.container == "mkv" and job.muxed_stereo_mode:
+        stream.metadata["stereo_mode"] = job.muxed_stereo_mode
     if job.container != "mkv" and job.spec.codec == "hevc":
         stream.codec_context.codec_tag = "hvc1"  # Apple plays no hev1
     return stream
