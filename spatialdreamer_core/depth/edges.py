@@ -2,31 +2,33 @@
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-RADIUS_PX = 6
-"""Ramps up to 12 px wide, at the size of the depth map, are turned into steps."""
+REACH_PX = 7
+"""How far from a pixel, along the gradient, the plateaus on both sides of a ramp are looked for."""
+VOTE_RADIUS_PX = 4
 
-# Local range of inverse depth below which a change is relief, not a silhouette; and from which on it is one.
+# Height of a ramp below which it is relief and stays, and from which on it is a silhouette.
 RELIEF, SILHOUETTE = 0.03, 0.07
-# Share of the range over twice the radius that the radius itself sees: 0.5 on a plane, 1 on a step.
-PLANE_SHARE, STEP_SHARE = 0.62, 0.78
+# A walk up or down a ramp ends where the slope falls below this share of the steepest step on the way.
+FLAT_SHARE = 0.4
+# Length of a ramp up to which it is a silhouette, and from which on it is a slope.
+RAMP_PX, SLOPE_PX = 9.0, 12.0
 # Unlike colours keep a little weight and the old value a share of the vote: texture alone must not fray an edge.
-COLOUR_SIGMA, UNLIKE = 15.0, 0.1
-OWN_SHARE = 0.3
-SHARPNESS = 5.0
+COLOUR_SIGMA, UNLIKE = 15.0, 0.05
+OWN_SHARE = 0.5
+SHARPNESS = 8.0
 
 
 def snap_edges(inverse_depth: NDArray[np.float32], guide: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Move every pixel on a ramp to the near or the far side, to the one whose pixels it looks like.
 
-    Around a ramp pixel, neighbours that clearly belong to one side vote with a weight that falls with distance and
-    with the difference of colour. The pixel then takes the mean inverse depth of the winners. How much of this is
-    done depends on how step-like the place is, so that slopes stay as they are: over twice the radius a plane
-    spans twice the range, a ramp between two plateaus no more than before.
+    From a pixel on a ramp we walk up and down the gradient to the plateaus on both sides. Neighbours that lie on one
+    of the two then vote by likeness of colour, and the pixel's own place on the ramp counts as well; the winner's mean
+    becomes the new value. A walk that finds no end within reach is a slope, not a silhouette, and stays as it is, as
+    does everything on a plateau, also on one between two others.
 
     Args:
         inverse_depth: [h, w] in [0, 1], 1 nearest.
@@ -42,18 +44,9 @@ def snap_edges(inverse_depth: NDArray[np.float32], guide: NDArray[np.uint8]) -> 
         raise ValueError(f"guide must be {inverse_depth.shape} or with 3 channels, got {guide.shape}")
     depth = np.ascontiguousarray(inverse_depth, np.float32)
     colour = np.ascontiguousarray(guide if guide.ndim == 3 else guide[:, :, None])
-    far, near = _extent(depth, RADIUS_PX)
-    wide_far, wide_near = _extent(depth, 2 * RADIUS_PX)
-    close_far, close_near = _extent(depth, 2)
     out = depth.copy()
-    _snap(depth, colour, (far, near, wide_near - wide_far, close_near - close_far), out)
+    _snap(depth, colour, out)
     return out
-
-
-def _extent(depth: NDArray[np.float32], radius: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Smallest and largest value within ``radius`` rows and columns."""
-    window = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
-    return cv2.erode(depth, window).astype(np.float32), cv2.dilate(depth, window).astype(np.float32)
 
 
 @njit(cache=True, nogil=True)
@@ -68,44 +61,104 @@ def _distance(a: Any, b: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _snap(depth: Any, colour: Any, extents: Any, out: Any) -> None:
-    far, near, wide_range, close_range = extents
+def _sample(depth: Any, x: Any, y: Any) -> Any:
+    height, width = depth.shape
+    x = min(max(x, np.float32(0.0)), np.float32(width - 1))
+    y = min(max(y, np.float32(0.0)), np.float32(height - 1))
+    x0, y0 = int(x), int(y)
+    x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
+    s, t = x - np.float32(x0), y - np.float32(y0)
+    top = depth[y0, x0] + s * (depth[y0, x1] - depth[y0, x0])
+    bottom = depth[y1, x0] + s * (depth[y1, x1] - depth[y1, x0])
+    return top + t * (bottom - top)
+
+
+@njit(cache=True, nogil=True)
+def _walk(depth: Any, place: Any, step: Any, steepest: Any) -> Any:
+    """Go along ``step`` while depth keeps changing in its direction; give the last value and the way in px."""
+    x, y = place
+    dx, dy, sign = step
+    value = depth[y, x]
+    for k in range(1, REACH_PX + 1):
+        there = _sample(depth, np.float32(x + k * dx), np.float32(y + k * dy))
+        change = sign * (there - value)
+        if change < FLAT_SHARE * steepest:
+            for tail in range(k, k + 3):  # the foot of the ramp still belongs to it
+                there = _sample(depth, np.float32(x + tail * dx), np.float32(y + tail * dy))
+                change = sign * (there - value)
+                if change <= np.float32(0.0) or change >= FLAT_SHARE * steepest:
+                    break
+                value = there
+            return value, np.float32(k - 1)
+        steepest = max(steepest, change)
+        value = there
+    return value, np.float32(2 * REACH_PX)  # no end in sight
+
+
+@njit(cache=True, nogil=True)
+def _vote(depth: Any, colour: Any, place: Any, sides: Any, tables: Any) -> Any:
+    """Likeness of a pixel to the neighbours on either side, and their mean depths."""
+    x, y = place
+    near, far = sides
+    by_distance, by_colour = tables
+    height, width = depth.shape
+    per_span = np.float32(1.0) / (near - far)
+    near_like = near_weight = near_sum = np.float32(0.0)
+    far_like = far_weight = far_sum = np.float32(0.0)
+    for v in range(max(y - VOTE_RADIUS_PX, 0), min(y + VOTE_RADIUS_PX + 1, height)):
+        # Every other pixel, as on a chessboard, is enough.
+        shift = (v - y + VOTE_RADIUS_PX) % 2
+        for u in range(max(x - VOTE_RADIUS_PX + shift, 0), min(x + VOTE_RADIUS_PX + 1, width), 2):
+            d = depth[v, u]
+            rank = (d - far) * per_span  # 0 far, 1 near
+            # The ramp itself has no opinion, and other surfaces have no vote.
+            if rank < -0.3 or rank > 1.3 or 0.2 < rank < 0.8:
+                continue
+            difference = 0
+            for c in range(colour.shape[2]):
+                difference += _distance(colour[v, u, c], colour[y, x, c])
+            weight = by_distance[v - y + VOTE_RADIUS_PX] * by_distance[u - x + VOTE_RADIUS_PX]
+            like = weight * by_colour[difference]
+            if rank > 0.5:
+                near_weight += weight
+                near_like += like
+                near_sum += like * d
+            else:
+                far_weight += weight
+                far_like += like
+                far_sum += like * d
+    if near_like == 0.0 or far_like == 0.0:
+        return np.float32(0.5), near, far
+    # Means, not sums: a thin thing has few pixels, and they look like it.
+    to_near, to_far = near_like / near_weight, far_like / far_weight
+    return to_near / (to_near + to_far), near_sum / near_like, far_sum / far_like
+
+
+@njit(cache=True, nogil=True)
+def _snap(depth: Any, colour: Any, out: Any) -> None:
     height, width = depth.shape
     channels = colour.shape[2]
-    by_colour = np.exp(-np.arange(256 * channels) / (COLOUR_SIGMA * channels))
-    by_colour = (UNLIKE + (1.0 - UNLIKE) * by_colour).astype(np.float32)
-    reach = np.arange(-RADIUS_PX, RADIUS_PX + 1)
-    by_distance = np.exp(-0.5 * (reach / (0.5 * RADIUS_PX)) ** 2).astype(np.float32)
+    likeness = np.exp(-np.arange(256 * channels) / (COLOUR_SIGMA * channels))
+    by_colour = (UNLIKE + (1.0 - UNLIKE) * likeness).astype(np.float32)
+    reach = np.arange(-VOTE_RADIUS_PX, VOTE_RADIUS_PX + 1)
+    by_distance = np.exp(-0.5 * (reach / (0.5 * VOTE_RADIUS_PX)) ** 2).astype(np.float32)
     for y in range(height):
+        up, down = max(y - 1, 0), min(y + 1, height - 1)
         for x in range(width):
-            span = near[y, x] - far[y, x]
-            if span <= RELIEF:
+            gx = np.float32(0.5) * (depth[y, min(x + 1, width - 1)] - depth[y, max(x - 1, 0)])
+            gy = np.float32(0.5) * (depth[down, x] - depth[up, x])
+            slope = np.sqrt(gx * gx + gy * gy)
+            if slope * RAMP_PX < RELIEF:
                 continue
-            # Off the ramp there is nothing to move, and a plateau between near and far stays in the middle.
-            amount = _ramp_up(close_range[y, x] / span, 0.1, 0.25)
-            amount *= _ramp_up(span, RELIEF, SILHOUETTE) * _ramp_up(span / wide_range[y, x], PLANE_SHARE, STEP_SHARE)
-            if amount <= 0.01:
+            dx, dy = gx / slope, gy / slope
+            near, way_up = _walk(depth, (x, y), (dx, dy, np.float32(1.0)), slope)
+            far, way_down = _walk(depth, (x, y), (-dx, -dy, np.float32(-1.0)), slope)
+            amount = 1.0 - _ramp_up(way_up + way_down, RAMP_PX, SLOPE_PX)
+            amount *= _ramp_up(near - far, RELIEF, SILHOUETTE)
+            if amount <= 0.0:
                 continue
-            near_votes, near_sum, far_votes, far_sum = 1e-6, 1e-6 * near[y, x], 1e-6, 1e-6 * far[y, x]
-            for v in range(max(y - RADIUS_PX, 0), min(y + RADIUS_PX + 1, height)):
-                # Every other pixel, as on a chessboard, is enough.
-                for u in range(max(x - RADIUS_PX + (v - y + RADIUS_PX) % 2, 0), min(x + RADIUS_PX + 1, width), 2):
-                    place = 2.0 * (depth[v, u] - far[y, x]) / span - 1.0  # -1 far, 1 near
-                    if abs(place) < 0.4:
-                        continue  # on the ramp itself: no opinion
-                    difference = 0
-                    for c in range(channels):
-                        difference += _distance(colour[v, u, c], colour[y, x, c])
-                    weight = by_distance[v - y + RADIUS_PX] * by_distance[u - x + RADIUS_PX] * by_colour[difference]
-                    weight *= abs(place) - 0.4
-                    if place > 0.0:
-                        near_votes += weight
-                        near_sum += weight * depth[v, u]
-                    else:
-                        far_votes += weight
-                        far_sum += weight * depth[v, u]
-            own = (depth[y, x] - far[y, x]) / span
-            share = OWN_SHARE * own + (1.0 - OWN_SHARE) * near_votes / (near_votes + far_votes)
+            share, near, far = _vote(depth, colour, (x, y), (near, far), (by_distance, by_colour))
+            own = min(max((depth[y, x] - far) / max(near - far, np.float32(1e-6)), 0.0), 1.0)
+            share = OWN_SHARE * own + (1.0 - OWN_SHARE) * share
             side = _ramp_up(share, 0.5 - 0.5 / SHARPNESS, 0.5 + 0.5 / SHARPNESS)
-            moved = side * near_sum / near_votes + (1.0 - side) * far_sum / far_votes
-            out[y, x] = depth[y, x] + amount * (moved - depth[y, x])
+            out[y, x] = depth[y, x] + amount * (far + side * (near - far) - depth[y, x])

@@ -14,6 +14,8 @@ from spatialdreamer_core.geometry.reveal import Reveal, blend_reveal, trace_reve
 from spatialdreamer_core.video.frames import Frame, Plane
 
 INPAINT_RADIUS_PX = 3
+SAME_SURFACE_PX = 1.5
+"""Neighbouring samples whose disparities differ by no more than this lie on one surface."""
 _FLAGS = {"telea": cv2.INPAINT_TELEA, "ns": cv2.INPAINT_NS}
 
 # The mixture, chosen on real stereo pairs: a plain row smear keeps no texture, a plain mirror shows doubled things
@@ -114,46 +116,71 @@ def _paint_rows(plane: Any, grid: Any, paint: Any, behind: Any, options: Any) ->
     """Continue each run from its background end: colour of the row mixed with the mirrored row."""
     source_x, runs, sub_x, _ = grid
     mirror_share, averaged, grey = options
-    width = plane.shape[1]
-    known = np.empty(width, np.float32)
+    mixed = mirror_share > 0
+    known = np.empty(plane.shape[1], np.float32)
     for i in range(runs.row.size):
-        y, first, last, toward = runs.row[i], runs.start[i], runs.stop[i], runs.side[i]
+        y, first, stop, toward = runs.row[i], runs.start[i], runs.stop[i], runs.side[i]
         if toward == 0:
-            for x in range(first, last):
+            for x in range(first, stop):
                 paint[y, x] = grey
-                behind[y, x] = np.inf
+                behind[y, x] = np.inf  # nobody's surface
             continue
-        # Walk into the background, away from the hole, until it ends: another hole or another surface.
-        tolerance = 1e9 if runs.border[i] else 1.5
-        wanted = last - first + 1 + averaged
-        x = last if toward == 1 else first - 1
-        last_disparity = runs.disparity[i]
-        n = 0
-        while 0 <= x < width and n < wanted:
-            here = source_x[y, x] - x * sub_x
-            if np.isnan(here) or abs(here - last_disparity) > tolerance:
-                break
-            known[n] = plane[y, x]
-            last_disparity = here  # a slanted background drifts from pixel to pixel
-            n += 1
-            x += toward
-        # The first pixel may hold the fringe of what stood in front.
-        begin = 1 if n > 1 else 0
-        m = n - begin
-        flat = np.float32(0.0)
-        taken = min(averaged, m)
-        for k in range(taken):
-            flat += known[begin + k]
-        flat /= taken
-        share = 1.0 if runs.border[i] and mirror_share > 0 else mirror_share
-        period = max(2 * m - 2, 1)
-        for x in range(first, last):
-            k = last - 1 - x if toward == 1 else x - first
-            k %= period
-            if k >= m:
-                k = period - k
+        share = 1.0 if runs.border[i] and mixed else mirror_share
+        tolerance = 1e9 if runs.border[i] else SAME_SURFACE_PX
+        wanted = stop - first + 1 + averaged
+        end = stop if toward == 1 else first - 1
+        begin, m = _collect(plane[y], source_x[y], (end, toward, wanted, tolerance, sub_x), known)
+        flat = _average(known, begin, min(averaged, m))
+        for x in range(first, stop):
+            k = _mirrored(stop - 1 - x if toward == 1 else x - first, m)
             paint[y, x] = (1 - share) * flat + share * known[begin + k]
             behind[y, x] = runs.disparity[i]
+        if not mixed or runs.border[i] or runs.contrast[i] > SAME_SURFACE_PX:
+            continue
+        # Both ends are background (it shows again on the other side of a thin object): pass from one to the other.
+        end = first - 1 if toward == 1 else stop
+        begin, m = _collect(plane[y], source_x[y], (end, -toward, wanted, tolerance, sub_x), known)
+        flat = _average(known, begin, min(averaged, m))
+        for x in range(first, stop):
+            near_end = stop - 1 - x if toward == 1 else x - first
+            k = _mirrored(stop - first - 1 - near_end, m)
+            other = (1 - share) * flat + share * known[begin + k]
+            weight = np.float32(near_end + 1) / np.float32(stop - first + 1)
+            paint[y, x] += weight * (other - paint[y, x])
+
+
+@njit(cache=True, nogil=True)
+def _collect(row: Any, shown: Any, walk: Any, known: Any) -> Any:
+    """Gather the background's samples, walking away from a hole until they end; tell where to begin and how many."""
+    x, toward, wanted, tolerance, sub_x = walk
+    n = 0
+    last = np.float32(0.0)
+    while 0 <= x < row.size and n < wanted:
+        disparity = shown[x] - np.float32(x * sub_x)
+        # Compared from sample to sample, because a slanted background drifts.
+        if np.isnan(disparity) or (n > 0 and abs(disparity - last) > tolerance):
+            break
+        known[n] = row[x]
+        last = disparity
+        n += 1
+        x += toward
+    begin = 1 if n > 1 else 0  # the first may hold the fringe of what stood in front
+    return begin, n - begin
+
+
+@njit(cache=True, nogil=True)
+def _average(known: Any, begin: int, count: int) -> Any:
+    total = np.float32(0.0)
+    for k in range(begin, begin + count):
+        total += known[k]
+    return total / np.float32(count)
+
+
+@njit(cache=True, nogil=True)
+def _mirrored(k: int, m: int) -> int:
+    """Go to and fro over m samples."""
+    k %= max(2 * m - 2, 1)
+    return k if k < m else 2 * m - 2 - k
 
 
 @njit(cache=True, nogil=True)
@@ -173,6 +200,8 @@ def _smooth_down(paint: Any, behind: Any, grid: Any, weights: Any, detail: float
         alike = max(2.0, 0.6 * runs.contrast[i])
         for x in range(runs.start[i], runs.stop[i]):
             k = runs.stop[i] - 1 - x if runs.side[i] == 1 else x - runs.start[i]
+            if runs.contrast[i] <= SAME_SURFACE_PX:
+                k = min(k, runs.stop[i] - runs.start[i] - 1 - k)
             k = min(k, deepest)
             total = paint[y, x]
             weight = np.float32(1.0)

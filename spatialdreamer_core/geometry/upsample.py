@@ -19,7 +19,7 @@ def upsample_disparity(
     guide_low: Plane,
     luma: Plane,
     *,
-    foreground_dilation_px: int = 1,
+    foreground_dilation_px: int = 2,
 ) -> NDArray[np.float32]:
     """Interpolate disparity to the luma plane's size.
 

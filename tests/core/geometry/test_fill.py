@@ -88,6 +88,15 @@ def test_the_pixel_beside_the_hole_may_hold_fringe_and_gives_no_colour():
     assert fill_holes(picture(luma), source_x, FillConfig()).y[:, 6:10].max() == 60
 
 
+def test_between_two_ends_of_one_background_the_fill_passes_from_one_to_the_other():
+    source_x = identity_map(8, 24)
+    source_x[:, 8:18] = np.nan
+    luma = np.where(np.arange(24) < 12, 50, 150) * np.ones((8, 1), int)
+    made = fill_holes(picture(luma), source_x, FillConfig()).y[4, 7:19].astype(int)
+    assert np.diff(made).min() > 0
+    assert np.diff(made).max() < 12
+
+
 def test_border_strips_are_mirrored():
     luma = np.tile(np.arange(0, 100, 5), (8, 1))
     source_x = identity_map(8, 20)
