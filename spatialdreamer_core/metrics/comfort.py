@@ -33,7 +33,7 @@ The weights are ours: no study gives them.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -164,8 +164,10 @@ def cut_jump(before: Mapping[str, Any], after: Mapping[str, Any]) -> float | Non
     Returns:
         None unless both rows are measured, of one source, of different shots, and follow each other.
     """
+    if any(before.get(name) is None or after.get(name) is None for name in ("source_uri", "start_frame", "end_frame")):
+        return None
     follows = before["source_uri"] == after["source_uri"] and before["end_frame"] == after["start_frame"]
-    if not follows or before["shot"] == after["shot"]:
+    if not follows or before.get("shot") == after.get("shot"):
         return None
     changes = [
         abs(start - end)
@@ -174,6 +176,19 @@ def cut_jump(before: Mapping[str, Any], after: Mapping[str, Any]) -> float | Non
         and (start := after.get(f"disparity_first_{name}_pct")) is not None
     ]
     return max(changes, default=None)
+
+
+def add_cut_changes(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Give the rows with ``cut_jump_pct``: by how much depth jumps from the row before; None within a shot.
+
+    Args:
+        rows: Manifest rows of one source, or of several, in the order of source and segment.
+    """
+    befores: list[Mapping[str, Any] | None] = [None, *rows[:-1]]
+    return [
+        {**row, "cut_jump_pct": None if before is None else cut_jump(before, row)}
+        for before, row in zip(befores, rows, strict=False)
+    ]
 
 
 def _ramp(value: float | None, low: float, high: float) -> float:

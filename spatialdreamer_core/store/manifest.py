@@ -5,6 +5,7 @@ dropped. Every file carries its version in its metadata and in a column. Names h
 levels are 8-bit levels; disparity is in percent of the picture's width, positive in front of the screen.
 """
 
+import io
 import math
 import numbers
 import os
@@ -44,6 +45,8 @@ _IDENTITY = {
     "settings": _TEXT,  # canonical JSON
     "depth_name": _TEXT,
     "depth_digest": _TEXT,  # of weights and code
+    "strength_pct": _REAL,  # disparity range of the shot, percent of the width
+    "convergence": _REAL,  # inverse depth on the screen
     "code_version": _TEXT,
 }
 _OUTCOME = {
@@ -51,16 +54,17 @@ _OUTCOME = {
     "reason": _TEXT,  # code of the error, null if done
     "message": _TEXT,  # its sentence
     "attempts": _COUNT,
-    "frames": _COUNT,  # made
-    "decode_errors": _COUNT,
+    "frames": _COUNT,  # planned; made if done
+    "decode_errors": _COUNT,  # of the whole source
     "width": _COUNT,  # of one eye, luma samples
     "height": _COUNT,
-    "output": _TEXT,  # file name below the output place
-    "sheet": _TEXT,  # contact sheet below the output place
+    "output": _TEXTS,  # files below the output place; null until the source is finished
+    "sheet": _TEXT,  # contact sheet, below the output place
     "notes": _TEXTS,
 }
 _COST = {
     "decode_s": _REAL,
+    "shrink_s": _REAL,
     "depth_s": _REAL,
     "flow_s": _REAL,
     "warp_s": _REAL,
@@ -111,6 +115,7 @@ _COMFORT = {
     "comfort_verdict": _TEXT,  # safe, borderline, unsafe
     "comfort_flags": _TEXTS,  # worst first
     **{f"comfort_loss_{name}": _REAL for name in LOSSES},
+    "cut_jump_pct": _REAL,  # change of depth from the shot before
 }
 _REQUIRED = frozenset({"source_uri", "segment", "status"})
 
@@ -128,40 +133,38 @@ DUCKDB_EXAMPLES: dict[str, str] = {
     "How far each file is": """
         SELECT source_uri, count(*) AS clips, count(*) FILTER (status = 'done') AS done,
                sum(frames) AS frames, round(avg(comfort_score), 1) AS comfort
-        FROM read_parquet('manifest/*.parquet', union_by_name = true)
+        FROM 'manifest.parquet'
         GROUP BY source_uri ORDER BY source_uri
     """,
     "What failed, and why": """
         SELECT source_uri, shot, start_s, reason, message, attempts
-        FROM read_parquet('manifest/*.parquet', union_by_name = true)
+        FROM 'manifest.parquet'
         WHERE status = 'failed' ORDER BY reason, source_uri, segment
     """,
     "The clips to look at first": """
         SELECT source_uri, start_s, comfort_score, comfort_flags, hole_share_max, luma_step_max
-        FROM read_parquet('manifest/*.parquet', union_by_name = true)
+        FROM 'manifest.parquet'
         WHERE status = 'done' ORDER BY comfort_score, hole_share_max DESC LIMIT 20
     """,
     "Where the time goes": """
         SELECT round(sum(depth_s) / sum(total_s), 3) AS depth, round(sum(warp_s) / sum(total_s), 3) AS warp,
                round(sum(encode_s) / sum(total_s), 3) AS encode, round(sum(frames) / sum(total_s), 2) AS fps
-        FROM read_parquet('manifest/*.parquet', union_by_name = true) WHERE status = 'done'
+        FROM 'manifest.parquet' WHERE status = 'done'
     """,
 }
 """SQL for DuckDB, run in the output folder."""
 
 POLARS_EXAMPLES: dict[str, str] = {
     "How far each file is": """
-        pl.scan_parquet("manifest/*.parquet").group_by("source_uri").agg(
+        pl.scan_parquet("manifest.parquet").group_by("source_uri").agg(
             pl.len().alias("clips"),
             (pl.col("status") == "done").sum().alias("done"),
             pl.col("comfort_score").mean().round(1).alias("comfort"),
         ).sort("source_uri").collect()
     """,
     "Depth jumps at cuts": """
-        pl.scan_parquet("manifest/*.parquet").sort("source_uri", "segment").with_columns(
-            (pl.col("disparity_first_p50_pct") - pl.col("disparity_last_p50_pct").shift(1).over("source_uri"))
-            .abs().alias("jump_pct"),
-        ).filter(pl.col("jump_pct") > 1.5).select("source_uri", "shot", "start_s", "jump_pct").collect()
+        pl.scan_parquet("manifest.parquet").filter(pl.col("cut_jump_pct") > 1.5)
+        .select("source_uri", "shot", "start_s", "cut_jump_pct").sort("cut_jump_pct", descending=True).collect()
     """,
 }
 """Python expressions for Polars (``import polars as pl``), evaluated in the output folder."""
@@ -171,7 +174,8 @@ def rows_to_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     """Turn rows into a table of ``CLIPS_SCHEMA``; a missing key becomes null.
 
     Args:
-        rows: One mapping per segment. ``schema_version`` is set here. Times are aware datetimes.
+        rows: One mapping per segment. ``schema_version`` is set here. Times are datetimes with a time zone, or such
+            in ISO 8601 text.
 
     Raises:
         ValueError: If a key is no column, a value has the wrong type or is not finite, the status is unknown, or a
@@ -187,10 +191,26 @@ def rows_to_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=CLIPS_SCHEMA)
 
 
-def write_fragment(rows: Iterable[Mapping[str, Any]] | pa.Table, where: str | Path | IO[bytes]) -> None:
-    """Write rows as one Parquet file; the same rows give the same bytes.
+def fragment_bytes(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Give the bytes of a Parquet file that holds these rows.
 
-    A path appears whole or not at all. For remote places, hand in the open file of what publishes there.
+    Raises:
+        ValueError: See ``rows_to_table``.
+    """
+    return table_bytes(rows_to_table(rows))
+
+
+def table_bytes(table: pa.Table) -> bytes:
+    """Give the bytes of a Parquet file that holds this table; the same table gives the same bytes."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", version="2.6", row_group_size=64_000)
+    return sink.getvalue()
+
+
+def write_fragment(rows: Iterable[Mapping[str, Any]] | pa.Table, where: str | Path | IO[bytes]) -> None:
+    """Write rows as one Parquet file.
+
+    A path appears whole or not at all.
 
     Args:
         rows: Rows, or a table of ``CLIPS_SCHEMA``.
@@ -199,15 +219,15 @@ def write_fragment(rows: Iterable[Mapping[str, Any]] | pa.Table, where: str | Pa
     Raises:
         ValueError: See ``rows_to_table``.
     """
-    table = rows if isinstance(rows, pa.Table) else rows_to_table(rows)
+    data = table_bytes(rows) if isinstance(rows, pa.Table) else fragment_bytes(rows)
     if not isinstance(where, (str, Path)):
-        _write(table, where)
+        where.write(data)
         return
     path = Path(where)
     scratch = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         with scratch.open("wb") as file:
-            _write(table, file)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(path)
@@ -215,11 +235,11 @@ def write_fragment(rows: Iterable[Mapping[str, Any]] | pa.Table, where: str | Pa
         scratch.unlink(missing_ok=True)
 
 
-def read_fragment(where: str | Path | IO[bytes], name: str | None = None) -> pa.Table:
+def read_fragment(where: bytes | str | Path | IO[bytes], name: str | None = None) -> pa.Table:
     """Read a manifest file, of this version or an older one, as a table of ``CLIPS_SCHEMA``.
 
     Args:
-        where: Path of a local file, or a binary file open for reading.
+        where: The bytes of the file, its local path, or a binary file open for reading.
         name: What to call it in errors; None takes the path.
 
     Raises:
@@ -227,7 +247,10 @@ def read_fragment(where: str | Path | IO[bytes], name: str | None = None) -> pa.
     """
     called = name or (str(where) if isinstance(where, (str, Path)) else "manifest")
     try:
-        with pq.ParquetFile(str(where) if isinstance(where, Path) else where) as file:
+        opened = (
+            pa.BufferReader(where) if isinstance(where, bytes) else str(where) if isinstance(where, Path) else where
+        )
+        with pq.ParquetFile(opened) as file:
             table = file.read()
     except (pa.ArrowException, OSError) as error:
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -296,10 +319,6 @@ def compact(tables: Iterable[pa.Table]) -> pa.Table:
     return joined.filter(pa.array(first, pa.bool_())).replace_schema_metadata(CLIPS_SCHEMA.metadata)
 
 
-def _write(table: pa.Table, file: IO[bytes]) -> None:
-    pq.write_table(table, file, compression="zstd", version="2.6", row_group_size=64_000)
-
-
 def _check_keys(number: int, row: Mapping[str, Any]) -> None:
     unknown = sorted(set(row) - set(CLIPS_SCHEMA.names))
     if unknown:
@@ -313,6 +332,8 @@ def _checked(number: int, field: pa.Field, value: Any) -> Any:
         if not field.nullable:
             raise ValueError(f"row {number}: {field.name} is missing")
         return None
+    if field.type == _TIME and isinstance(value, str):
+        value = _from_iso(value)
     fits, wanted = _FITS[field.type]
     if not fits(value):
         raise ValueError(f"row {number}: {field.name} must be {wanted}, got {value!r}")
@@ -340,6 +361,13 @@ _FITS: dict[Any, tuple[Callable[[Any], bool], str]] = {
     _TEXTS: (_is_texts, "a list of texts"),
     _TIME: (lambda value: isinstance(value, datetime) and value.tzinfo is not None, "a datetime with a time zone"),
 }
+
+
+def _from_iso(text: str) -> datetime | str:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return text  # refused by the check that follows
 
 
 def _major(version: str, name: str) -> int:

@@ -2,7 +2,14 @@ from itertools import pairwise
 
 import pytest
 
-from spatialdreamer_core.metrics.comfort import LOSSES, ComfortLimits, ComfortMeasures, comfort, cut_jump
+from spatialdreamer_core.metrics.comfort import (
+    LOSSES,
+    ComfortLimits,
+    ComfortMeasures,
+    add_cut_changes,
+    comfort,
+    cut_jump,
+)
 
 
 def measures(**changed):
@@ -81,3 +88,12 @@ def test_only_a_cut_can_jump():
     assert cut_jump(before, segment(2, 15, 20, (2, 2))) is None
     assert cut_jump(before, segment(1, 10, 20, (2, 2), uri="b.mp4")) is None
     assert cut_jump(before, segment(1, 10, 20, (None, None))) is None
+
+
+def test_rows_are_told_their_jump_and_nothing_else():
+    rows = [segment(0, 0, 10, (0, 0)), segment(1, 10, 20, (1, 2), last=(1, 2)), segment(1, 20, 30, (9, 9))]
+    rows.append({"source_uri": "broken.mp4", "shot": -1, "status": "failed"})
+    told = add_cut_changes(rows)
+    assert [row.pop("cut_jump_pct") for row in told] == [None, 2, None, None]
+    assert told == rows
+    assert add_cut_changes([]) == []

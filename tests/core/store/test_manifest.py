@@ -20,6 +20,7 @@ from spatialdreamer_core.store.manifest import (
     VERSION_KEY,
     compact,
     conform,
+    fragment_bytes,
     read_fragment,
     rows_to_table,
     write_fragment,
@@ -71,6 +72,7 @@ def test_every_kind_of_value_comes_back(tmp_path):
         ({"fps": float("nan")}, "fps must be a finite number, got nan"),
         ({"notes": "one"}, "notes must be a list of texts, got 'one'"),
         ({"started_at": NOON.replace(tzinfo=None)}, "started_at must be a datetime with a time zone"),
+        ({"started_at": "noon"}, "started_at must be a datetime with a time zone, got 'noon'"),
         ({"source_uri": 3}, "source_uri must be text"),
         ({"source_uri": None}, "source_uri is missing"),
         ({"status": "ok"}, "status must be one of done, failed, got 'ok'"),
@@ -85,6 +87,12 @@ def test_a_segments_measures_are_columns():
     measured = SegmentMetrics(create_flow("dis-fast")).row()
     assert set(measured) <= set(CLIPS_SCHEMA.names)
     assert rows_to_table([row() | measured]).num_rows == 1
+
+
+def test_times_may_come_as_text_and_rows_read_back_may_go_in_again():
+    table = rows_to_table([row(started_at="2024-05-06T14:00:00+02:00", output=["a.mkv"])])
+    assert table["started_at"].to_pylist() == [NOON]
+    assert rows_to_table(read_fragment(fragment_bytes(table.to_pylist())).to_pylist()).equals(table)
 
 
 def test_the_same_rows_give_the_same_bytes():
@@ -145,7 +153,7 @@ def test_torn_and_foreign_files_are_named(tmp_path):
     with pytest.raises(StoreError, match=r"foreign\.parquet: a Parquet file, but not a manifest"):
         read_fragment(tmp_path / "foreign.parquet")
     with pytest.raises(StoreError, match="part 7: not a readable"):
-        read_fragment(io.BytesIO(b""), "part 7")
+        read_fragment(b"", "part 7")
     with pytest.raises(StoreError, match=r"gone\.parquet"):
         read_fragment(tmp_path / "gone.parquet")
 
@@ -158,18 +166,13 @@ def test_a_failed_write_leaves_nothing(tmp_path):
 
 @pytest.fixture
 def output_folder(tmp_path, monkeypatch):
-    folder = tmp_path / "manifest"
-    folder.mkdir()
-    depth = {"disparity_first_p50_pct": 0.0, "disparity_last_p50_pct": 0.0}
-    costs = {"frames": 30, "total_s": 2.0, "depth_s": 0.5, "warp_s": 0.25, "encode_s": 1.0, "comfort_score": 90.0}
-    write_fragment([row(0, shot=0, **costs, **depth)], folder / "1.parquet")
-    write_fragment(
-        [
-            row(1, shot=1, start_s=1.0, **costs | depth | {"disparity_first_p50_pct": -2.0, "comfort_score": 40.0}),
-            row(0, "b.mp4", status="failed", reason="crashed"),
-        ],
-        folder / "2.parquet",
-    )
+    costs = {"frames": 30, "total_s": 2.0, "depth_s": 0.5, "warp_s": 0.25, "encode_s": 1.0}
+    rows = [
+        row(0, shot=0, comfort_score=90.0, **costs),
+        row(1, shot=1, start_s=1.0, comfort_score=40.0, cut_jump_pct=2.0, **costs),
+        row(0, "b.mp4", status="failed", reason="crashed"),
+    ]
+    write_fragment(rows, tmp_path / "manifest.parquet")
     monkeypatch.chdir(tmp_path)
 
 
