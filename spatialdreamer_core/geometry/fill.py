@@ -67,7 +67,7 @@ def fill_holes(
         paint = _spatial(plane, grid, config.name, layout.bits)
         # The best reveal is laid on last: it covers the others instead of being averaged with them.
         for reveal, trace in reversed(list(zip(reveals, traces, strict=False))):
-            blend_reveal(paint, reveal.frame.planes[index], grid.runs, trace, sub_x=grid.sub_x, sub_y=grid.sub_y)
+            blend_reveal(paint, reveal.frame.planes[index], luma.runs, trace, sub_x=grid.sub_x, sub_y=grid.sub_y)
         out = plane.copy()
         _write(out, paint, grid.runs, float((1 << layout.bits) - 1))
         planes.append(out)

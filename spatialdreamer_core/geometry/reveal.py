@@ -14,6 +14,7 @@ from spatialdreamer_core.video.frames import Frame, Plane
 COLOUR_AGREES, COLOUR_DIFFERS = 5.0, 12.0
 # The largest change of exposure between the frames that is compensated rather than distrusted.
 EXPOSURE_MAX = 6.0
+FEATHER_PX = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +35,20 @@ class Reveal:
 
 
 class RevealTrace(NamedTuple):
-    """Where in the neighbour each hole pixel lies and how far that is believed; read at hole pixels only.
+    """Where in the neighbour each hole run of the luma grid lies and how far each of its pixels is believed.
 
     Attributes:
-        x: [H, W] float32 luma column in the neighbour.
-        y: [H, W] float32 luma row in the neighbour.
-        lift: [H, W] float32 luma levels to add, the change of exposure.
-        weight: [H, W] float32 belief in [0, 1]; 0 where the neighbour does not show the background.
+        shift_x: [N] float32 px, neighbour's column minus hole column.
+        shift_y: [N] float32 px, neighbour's row minus hole row.
+        lift: [N] float32 luma levels to add, the change of exposure.
+        offset: [N + 1] int32, where the pixels of each run begin in ``weight``.
+        weight: [P] float32 belief in [0, 1], run after run; 0 where the neighbour does not show the background.
     """
 
-    x: NDArray[np.float32]
-    y: NDArray[np.float32]
+    shift_x: NDArray[np.float32]
+    shift_y: NDArray[np.float32]
     lift: NDArray[np.float32]
+    offset: NDArray[np.int32]
     weight: NDArray[np.float32]
 
 
@@ -67,12 +70,15 @@ def trace_reveal(splat_frame: Frame, source_x: NDArray[np.float32], runs: HoleRu
         )
     if reveal.flow.shape != (*reveal.disparity.shape, 2):
         raise ValueError(f"flow must be {(*reveal.disparity.shape, 2)}, got {reveal.flow.shape}")
-    x, y, lift, raw, weight = (np.empty(source_x.shape, np.float32) for _ in range(5))
     levels = float(1 << (splat_frame.format.bits - 8))
-    neighbour = _Neighbour(reveal.frame.y, reveal.disparity, reveal.flow[:, :, 0], reveal.flow[:, :, 1])
-    _trace(splat_frame.y, _Holes(source_x, runs), neighbour, levels, RevealTrace(x, y, lift, raw))
-    _feather(raw, source_x, runs, weight)
-    return RevealTrace(x, y, lift, weight)
+    low = (np.ascontiguousarray(g, np.float32) for g in (reveal.disparity, *np.moveaxis(reveal.flow, 2, 0)))
+    neighbour = _Neighbour(np.ascontiguousarray(reveal.frame.y), *low)
+    count = runs.row.size
+    offset = np.concatenate((np.zeros(1), np.cumsum(runs.stop - runs.start))).astype(np.int32)
+    shift_x, shift_y, lift = (np.zeros(count, np.float32) for _ in range(3))
+    trace = RevealTrace(shift_x, shift_y, lift, offset, np.zeros(int(offset[-1]), np.float32))
+    _trace(splat_frame.y, _Holes(source_x, runs), neighbour, levels, trace)
+    return trace._replace(weight=_feather(runs, trace))
 
 
 def blend_reveal(
@@ -83,8 +89,8 @@ def blend_reveal(
     Args:
         paint: Colour so far, on the plane's own grid.
         neighbour: The same plane of the neighbour.
-        runs: The holes on this plane's grid.
-        trace: On the luma grid.
+        runs: The holes on the luma grid, as they were traced.
+        trace: Where they lie in the neighbour.
         sub_x: Luma columns per column of this plane.
         sub_y: Luma rows per row of this plane.
     """
@@ -125,23 +131,28 @@ def _ramp_down(value: float, low: float, high: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _compare(luma: Any, source_x: Any, neighbour: Any, patch: Any, lift: float) -> Any:
-    """Mean and mean absolute luma change of the background beside a hole, carried to the neighbour; inf if unseen."""
+def _compare(luma: Any, source_x: Any, neighbour: Any, patch: Any, largest_lift: float) -> Any:
+    """Compare the background beside a hole with the neighbour: lift that makes them equal, mean difference left."""
     row, end, toward, reach, behind, dx, dy = patch
-    signed, absolute, taken = 0.0, 0.0, 0
+    changes = np.empty(64, np.float32)
+    n = 0
+    total = 0.0
     for y in range(max(row - 2, 0), min(row + 3, luma.shape[0])):
         for k in range(min(1, reach), reach + 1):
             x = end + toward * k
             at = source_x[y, x]
             if np.isnan(at) or abs(at - x - behind) > 2.0:
                 break
-            change = _bilinear(neighbour, at + dx, y + dy) + lift - luma[y, x]
-            signed += change
-            absolute += abs(change)
-            taken += 1
-    if taken == 0:
-        return np.inf, np.inf
-    return signed / taken, absolute / taken
+            changes[n] = _bilinear(neighbour, at + dx, y + dy) - luma[y, x]
+            total += changes[n]
+            n += 1
+    if n == 0:
+        return 0.0, np.inf
+    lift = -min(max(total / n, -largest_lift), largest_lift)
+    error = 0.0
+    for k in range(n):
+        error += abs(changes[k] + lift)
+    return lift, error / n
 
 
 @njit(cache=True, nogil=True)
@@ -153,8 +164,6 @@ def _trace(luma: Any, holes: Any, neighbour: Any, levels: float, out: Any) -> No
     margin = int(np.ceil(4.0 / to_low_x))
     for i in range(runs.row.size):
         y, toward = runs.row[i], runs.side[i]
-        for x in range(runs.start[i], runs.stop[i]):
-            out.weight[y, x] = 0.0
         if toward == 0:
             continue
         # The end itself may be half foreground; read the background's disparity and flow further in.
@@ -180,49 +189,70 @@ def _trace(luma: Any, holes: Any, neighbour: Any, levels: float, out: Any) -> No
 
         # Do the two frames agree on the background beside the hole? A patch is compared, so no row passes by luck.
         patch = (y, end, toward, min(reach, 9), behind, dx, dy)
-        change, _ = _compare(luma, source_x, neighbour.luma, patch, 0.0)
-        lift = -min(max(change, -EXPOSURE_MAX * levels), EXPOSURE_MAX * levels)
-        _, error = _compare(luma, source_x, neighbour.luma, patch, lift)
+        lift, error = _compare(luma, source_x, neighbour.luma, patch, EXPOSURE_MAX * levels)
         agreement = _ramp_down(error, COLOUR_AGREES * levels, COLOUR_DIFFERS * levels)
         if agreement <= 0.0:
             continue
 
+        out.shift_x[i], out.shift_y[i], out.lift[i] = behind + dx, dy, lift
         step = max(runs.contrast[i], 2.0)
+        to_y = y + dy
+        if to_y < 0 or to_y > height - 1:
+            continue
+        line = int((to_y + 0.5) * to_low_y)
+        column, belief = -1, 0.0
         for x in range(runs.start[i], runs.stop[i]):
             to_x = x + behind + dx
-            to_y = y + dy
-            out.x[y, x], out.y[y, x], out.lift[y, x] = to_x, to_y, lift
-            if to_x < 0 or to_x > width - 1 or to_y < 0 or to_y > height - 1:
+            if to_x < 0 or to_x > width - 1:
                 continue
+            before = column
             column = int((to_x + 0.5) * to_low_x)
-            line = int((to_y + 0.5) * to_low_y)
-            # One low pixel around: the fringe of a foreground is no background.
-            worst = 0.0
-            for v in range(max(line - 1, 0), min(line + 2, low_height)):
-                for u in range(max(column - 1, 0), min(column + 2, low_width)):
-                    worst = max(worst, abs(neighbour.disparity[v, u] - behind))
-            out.weight[y, x] = agreement * _ramp_down(worst, 0.2 * step + 0.25, 0.45 * step + 0.5)
+            if column != before:
+                # One low pixel around: the fringe of a foreground is no background.
+                worst = 0.0
+                for v in range(max(line - 1, 0), min(line + 2, low_height)):
+                    for u in range(max(column - 1, 0), min(column + 2, low_width)):
+                        worst = max(worst, abs(neighbour.disparity[v, u] - behind))
+                belief = agreement * _ramp_down(worst, 0.2 * step + 0.25, 0.45 * step + 0.5)
+            out.weight[out.offset[i] + x - runs.start[i]] = belief
 
 
 @njit(cache=True, nogil=True)
-def _feather(raw: Any, source_x: Any, runs: Any, weight: Any) -> None:
-    """Lower the belief of hole pixels whose neighbours in the hole are not believed, so that blends have no seam."""
-    height = raw.shape[0]
+def _feather(runs: Any, trace: Any) -> Any:
+    """Lower the belief of pixels whose neighbours in the hole are not believed, so that blends have no seam."""
+    offset, raw = trace.offset, trace.weight
+    # Along the runs, then across them; outside the holes nothing counts.
+    along = np.empty_like(raw)
     for i in range(runs.row.size):
-        y = runs.row[i]
-        for x in range(runs.start[i], runs.stop[i]):
-            if raw[y, x] <= 0.0:
-                weight[y, x] = 0.0
-                continue
-            total = np.float32(0.0)
-            count = 0
-            for v in range(max(y - 2, 0), min(y + 3, height)):
-                for u in range(max(x - 2, 0), min(x + 3, raw.shape[1])):
-                    if np.isnan(source_x[v, u]):
-                        total += raw[v, u]
-                        count += 1
-            t = total / count
-            weight[y, x] = min(raw[y, x], t * t * (3.0 - 2.0 * t))
+        for p in range(offset[i], offset[i + 1]):
+            total, count = np.float32(0.0), np.float32(0.0)
+            for q in range(max(p - FEATHER_PX, offset[i]), min(p + FEATHER_PX + 1, offset[i + 1])):
+                total += raw[q]
+                count += np.float32(1.0)
+            along[p] = total / count
+    total = along.copy()
+    count = np.ones_like(raw)
+    for below in range(1, FEATHER_PX + 1):
+        j = 0
+        for i in range(runs.row.size):
+            row = runs.row[i] + below
+            while j < runs.row.size and (runs.row[j] < row or (runs.row[j] == row and runs.stop[j] <= runs.start[i])):
+                j += 1
+            k = j
+            while k < runs.row.size and runs.row[k] == row and runs.start[k] < runs.stop[i]:
+                first, stop = max(runs.start[i], runs.start[k]), min(runs.stop[i], runs.stop[k])
+                upper, lower = offset[i] - runs.start[i], offset[k] - runs.start[k]
+                for x in range(first, stop):
+                    total[upper + x] += along[lower + x]
+                    total[lower + x] += along[upper + x]
+                    count[upper + x] += np.float32(1.0)
+                    count[lower + x] += np.float32(1.0)
+                k += 1
+    weight = np.empty_like(raw)
+    for p in range(raw.size):
+        t = total[p] / count[p]
+        weight[p] = min(raw[p], t * t * (np.float32(3.0) - np.float32(2.0) * t))
+    return weight
 
 
 @njit(cache=True, nogil=True)
@@ -230,10 +260,14 @@ def _blend(paint: Any, neighbour: Any, runs: Any, trace: Any, subsampling: Any) 
     sub_x, sub_y = subsampling
     lifted = 1.0 if sub_x == 1 and sub_y == 1 else 0.0
     for i in range(runs.row.size):
-        y = runs.row[i] * sub_y
-        for column in range(runs.start[i], runs.stop[i]):
-            x = column * sub_x
-            w = trace.weight[y, x]
-            if w > 0.0:
-                colour = _bilinear(neighbour, trace.x[y, x] / sub_x, trace.y[y, x] / sub_y) + lifted * trace.lift[y, x]
-                paint[runs.row[i], column] += w * (colour - paint[runs.row[i], column])
+        if runs.row[i] % sub_y != 0:
+            continue
+        row = runs.row[i] // sub_y
+        y = (runs.row[i] + trace.shift_y[i]) / sub_y
+        lift = lifted * trace.lift[i]
+        first = trace.offset[i] - runs.start[i]
+        for column in range((runs.start[i] + sub_x - 1) // sub_x, (runs.stop[i] + sub_x - 1) // sub_x):
+            weight = trace.weight[first + column * sub_x]
+            if weight > 0.0:
+                colour = _bilinear(neighbour, (column * sub_x + trace.shift_x[i]) / sub_x, y) + lift
+                paint[row, column] += weight * (colour - paint[row, column])

@@ -34,7 +34,8 @@ def upsample_disparity(
         disparity_low: [h, w] disparity in pixels of the full width.
         guide_low: [h, w] the luma plane reduced to the low size (area average), of ``luma``'s sample type.
         luma: [H, W].
-        foreground_dilation_px: Columns by which the nearer side of a step grows to both sides; 0 leaves it.
+        foreground_dilation_px: Columns by which the nearer side of a step grows to both sides, and it grows by one row
+            up and down as well; 0 leaves it.
 
     Returns:
         [H, W] float32 px.
@@ -127,16 +128,28 @@ def _choose(low: Any, guide: Any, cell: Any, colour: Any, smooth: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def _grow(disparity: Any, radius: int) -> None:
-    """Widen the nearer side of every step, in place, along the rows."""
+    """Widen the nearer side of every step, in place: one row up and down, ``radius`` columns to both sides."""
     height, width = disparity.shape
     row = np.empty(width + 2 * radius, np.float32)
+    above = disparity[0].copy()
+    here = np.empty(width, np.float32)
+    step = np.float32(STEP_PX)
     for y in range(height):
         out = disparity[y]
+        below = disparity[min(y + 1, height - 1)]
+        here[:] = out
+        for x in range(width):
+            d = here[x]
+            a, b = above[x], below[x]
+            highest = a if a > b else b
+            d = highest if highest > d + step else d
+            row[radius + x] = d
+            out[x] = d
         row[:radius] = out[0]
-        row[radius : radius + width] = out
         row[radius + width :] = out[width - 1]
         for k in range(-radius, radius + 1):
             shifted = row[radius + k : radius + k + width]
             for x in range(width):
                 d = shifted[x]
-                out[x] = d if d > out[x] + np.float32(STEP_PX) else out[x]
+                out[x] = d if d > out[x] + step else out[x]
+        above[:] = here

@@ -61,6 +61,17 @@ def test_the_nearer_side_grows_to_both_sides(grown):
     assert (out > 4.0).sum(axis=1).tolist() == [40 + 2 * grown] * H
 
 
+def test_a_dent_of_one_row_is_closed_and_the_nearer_side_grows_by_one_row():
+    luma = np.full((H, W), 60, np.uint8)
+    luma[20:40, 40:80] = 200
+    luma[30, 40:80] = 60
+    near = np.zeros((H, W))
+    near[20:40, 40:80] = 9.0
+    out = upsample_disparity(low_grid(near), guide_of(luma), luma, foreground_dilation_px=1)
+    assert (out[19:41, 39:81] > 4).all()
+    assert (out > 4).sum() == 22 * 42
+
+
 def test_a_map_of_the_same_size_and_one_pixel_come_through():
     luma = np.zeros((4, 6), np.uint8)
     ramp = np.tile(np.linspace(0, 1, 6, dtype=np.float32), (4, 1))
