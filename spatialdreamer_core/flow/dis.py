@@ -14,7 +14,9 @@ PRESETS: dict[str, int] = {
     "dis-medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
 SMALLEST = 16
-"""Fewest rows or columns that DIS takes; smaller pictures are padded by their border."""
+"""Fewest rows or columns that DIS is given; smaller pictures are padded by their border."""
+PATCH = 8
+"""Rows and columns of the patches that DIS matches."""
 
 
 class FlowEstimator(Protocol):
@@ -58,7 +60,7 @@ class DisFlow:
         if first.ndim != 2 or first.shape != second.shape or first.dtype != np.uint8 or second.dtype != np.uint8:
             raise ValueError(f"two [h, w] uint8 pictures needed, got {first.shape} {first.dtype} and {second.shape}")
         h, w = first.shape
-        below, beside = max(0, SMALLEST - h), max(0, SMALLEST - w)
+        below, beside = max(0, _fewest_rows(max(w, SMALLEST)) - h), max(0, SMALLEST - w)
         if below or beside:
             first, second = (
                 np.asarray(cv2.copyMakeBorder(picture, 0, below, 0, beside, cv2.BORDER_REPLICATE), np.uint8)
@@ -67,6 +69,16 @@ class DisFlow:
         # a flow handed in would be where the search begins; None begins at rest
         flow = self._dis.calc(np.ascontiguousarray(first), np.ascontiguousarray(second), None)  # type: ignore[call-overload]
         return np.ascontiguousarray(flow[:h, :w], dtype=np.float32)
+
+
+def _fewest_rows(columns: int) -> int:
+    """How many rows a picture must have so that OpenCV does not read beside it.
+
+    It chooses the coarsest of its halvings by the width alone; in a wide strip that has fewer rows than a patch, and
+    OpenCV 5.0 then dies with a segmentation fault.
+    """
+    coarsest = max(0, int(np.floor(np.log2(2 * columns / (5 * PATCH)))))
+    return max(SMALLEST, (PATCH + 2) << coarsest)
 
 
 def create_flow(name: str) -> FlowEstimator:

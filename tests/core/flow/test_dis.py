@@ -37,8 +37,8 @@ def test_the_same_pictures_give_the_same_bits_whatever_was_asked_before_and_howe
         cv2.setNumThreads(threads)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (5, 40), (40, 5), (16, 16)])
-def test_tiny_pictures_get_a_finite_flow(shape: tuple[int, int]) -> None:
+@pytest.mark.parametrize("shape", [(1, 1), (5, 40), (40, 5), (16, 16), (20, 150), (24, 400), (150, 20)])
+def test_tiny_pictures_and_narrow_strips_get_a_finite_flow(shape: tuple[int, int]) -> None:
     picture = texture(*shape)
     flow = create_flow("dis-fast").estimate(picture, picture)
     assert flow.shape == (*shape, 2)
