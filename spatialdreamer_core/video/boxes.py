@@ -202,6 +202,40 @@ def rewrite_video_entry(
         raise BoxError(f"{path}: {error}") from error
 
 
+def set_languages(path: Path | str, languages: Sequence[str]) -> None:
+    """Write the languages of the tracks as packed ISO 639-2 codes, which QuickTime takes beside its own numbers.
+
+    FFmpeg knows only QuickTime's numbers in MOV and forgets every other language. No length changes.
+
+    Args:
+        path: The MP4 or MOV file.
+        languages: Three letters for each track, in order; anything else leaves the track as it is.
+
+    Raises:
+        BoxError: If the file cannot be parsed.
+    """
+    with Path(path).open("r+b") as file:
+        spans = scan_file(file)
+        moov = _read_index(file, spans)
+        rest = iter(languages)
+        children = [_in_language(box, next(rest, "")) if box.kind == b"trak" else box for box in moov.children or ()]
+        file.seek(next(span.start for span in spans if span.kind == b"moov"))
+        file.write(replace(moov, children=tuple(children)).to_bytes())
+
+
+def _in_language(trak: Box, language: str) -> Box:
+    if len(language) != 3 or not all("a" <= letter <= "z" for letter in language):
+        return trak
+    first, second, third = (ord(letter) - 0x60 for letter in language)
+    code = (first << 10 | second << 5 | third).to_bytes(2, "big")
+
+    def write(header: Box) -> Box:
+        at = 32 if header.payload[:1] == b"\1" else 20  # version 1 has longer times
+        return replace(header, payload=header.payload[:at] + code + header.payload[at + 2 :])
+
+    return _map_kind(trak, b"mdhd", write)
+
+
 def video_entries(path: Path | str) -> tuple[Box, ...]:
     """Give the sample entries of the first video track, parsed."""
     with Path(path).open("rb") as file:

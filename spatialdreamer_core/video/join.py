@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from spatialdreamer_core.config import Container
 from spatialdreamer_core.errors import EncodeError
-from spatialdreamer_core.video.boxes import hdr_boxes, rewrite_video_entry, stereo_boxes
+from spatialdreamer_core.video.boxes import hdr_boxes, rewrite_video_entry, set_languages, stereo_boxes
 from spatialdreamer_core.video.encode import CHUNK_TICK, EncodeSpec, stereo_mode
 from spatialdreamer_core.video.layouts import arrangement
 from spatialdreamer_core.video.matroska import set_shape
@@ -29,6 +29,7 @@ from spatialdreamer_core.video.passthrough import (
     Track,
     Window,
     format_tags,
+    is_cover,
     read_covers,
     stream_tags,
 )
@@ -129,6 +130,8 @@ def join(  # noqa: PLR0917
     if container != "mkv":
         boxes = stereo_boxes(spec.layout, swap_eyes=spec.swap_eyes, hfov_deg=hfov_deg) + hdr_boxes(spec.colour)
         rewrite_video_entry(output_path, boxes, index_first=True, sample_aspect=spec.sample_aspect)
+        if container == "mov":
+            set_languages(output_path, outcome.languages)
     elif spec.sample_aspect != 1:
         own_mode = _ANAGLYPH_CYAN_RED if arrangement(spec.layout) == "anaglyph" else 0
         set_shape(output_path, spec.sample_aspect, stereo_mode=own_mode if job.mode_is_lent else None)
@@ -241,6 +244,9 @@ def _write(job: _Job, carrier: Carrier) -> None:
         tracks = carrier.add_tracks(video.index)
         carrier.copy_chapters()
         output.start_encoding()
+        carrier.outcome.languages.extend(
+            made.metadata.get("language", "") for made in output.streams if not is_cover(made)
+        )
     pictures = _pictures(job, stream, job.shown(carrier.window.zero), extradata)
     for packet in heapq.merge(pictures, _others(source, tracks, carrier.outcome), key=_seconds):
         output.mux(packet)

@@ -70,13 +70,23 @@ class Window:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of the streams; filled while the output is set up and written."""
+    """What became of the streams; filled while the output is set up and written.
+
+    Attributes:
+        copied: Streams copied packet by packet.
+        converted: Streams turned into something else, and what.
+        left_out: Streams that are not in the output, and why.
+        notes: Other things a user should know.
+        tags: The tags that the output was given.
+        languages: Language of every output track in order, empty where unknown.
+    """
 
     copied: list[str] = field(default_factory=list)
     converted: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
+    languages: list[str] = field(default_factory=list)
 
 
 class Track(Protocol):
@@ -157,6 +167,9 @@ class Carrier:
             return None
         if stream.type == "video" and not is_cover(stream):
             self._leave(stream, "only one picture is converted")
+            return None
+        if is_cover(stream) and container == "mov":
+            self._leave(stream, "mov holds no cover art")  # FFmpeg would drop it in silence
             return None
         if stream.type == "data" and codec == "bin_data" and self.source.chapters():
             return None  # the chapter list of QuickTime, which is written anew from the chapters
@@ -330,13 +343,14 @@ class _CopyTrack:
         self._clip = stream.type == "subtitle"
         self._monotonic = stream.type in ("audio", "video")
         self._still = is_cover(stream)
+        self._timed_text = codec_name(stream) == "mov_text"
         self._last: int | None = None
 
     def take(self, packet: "av.Packet[Any]") -> Iterator["av.Packet[Any]"]:
         if self._still:
             packet.pts = packet.dts = self._shift
         pts = packet.dts if packet.pts is None else packet.pts
-        if pts is None:
+        if pts is None or (self._timed_text and packet.size <= 2):  # empty texts fill gaps; the muxer makes its own
             return
         dts = pts if packet.dts is None else packet.dts
         if self._clip:

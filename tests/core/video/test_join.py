@@ -41,7 +41,7 @@ def source(tmp_path_factory):
     return path
 
 
-def joined(source, folder, container, spec, pts, *, cuts=(), **more):  # noqa: PLR0917
+def joined(source, folder, container, spec, pts, *, cuts=(), **more):
     """Encode ``pts`` in chunks cut at these indices and join them; gives (path, report)."""
     parts = np.split(np.array(list(pts), np.int64), list(cuts))
     chunks = [write_chunk(folder / f"chunk{k}.mkv", spec, part) for k, part in enumerate(parts)]
