@@ -130,7 +130,7 @@ def _choose(low: Any, guide: Any, cell: Any, colour: Any, smooth: Any) -> Any:
 def _grow(disparity: Any, radius: int) -> None:
     """Widen the nearer side of every step, in place: one row up and down, ``radius`` columns to both sides."""
     height, width = disparity.shape
-    row = np.empty(width + 2 * radius, np.float32)
+    row = np.empty(width, np.float32)
     above = disparity[0].copy()
     here = np.empty(width, np.float32)
     step = np.float32(STEP_PX)
@@ -143,13 +143,14 @@ def _grow(disparity: Any, radius: int) -> None:
             a, b = above[x], below[x]
             highest = a if a > b else b
             d = highest if highest > d + step else d
-            row[radius + x] = d
+            row[x] = d
             out[x] = d
-        row[:radius] = out[0]
-        row[radius + width :] = out[width - 1]
-        for k in range(-radius, radius + 1):
-            shifted = row[radius + k : radius + k + width]
-            for x in range(width):
-                d = shifted[x]
-                out[x] = d if d > out[x] + step else out[x]
+        for x in range(width - 1):
+            left, right = row[x], row[x + 1]
+            if right > left + step:
+                for k in range(max(x - radius + 1, 0), x + 1):
+                    out[k] = right if right > out[k] + step else out[k]
+            elif left > right + step:
+                for k in range(x + 1, min(x + 1 + radius, width)):
+                    out[k] = left if left > out[k] + step else out[k]
         above[:] = here
