@@ -8,6 +8,7 @@ moved inside the file where the index changes its length.
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +22,7 @@ _VISUAL_FIELDS = 78  # bytes of a visual sample entry before its boxes
 _MAX_DEPTH = 16
 _MAX_INDEX = 1 << 30
 _BLOCK = 1 << 22
+_EPOCH = datetime(1904, 1, 1, tzinfo=UTC)
 
 
 class BoxError(EncodeError):
@@ -202,14 +204,16 @@ def rewrite_video_entry(
         raise BoxError(f"{path}: {error}") from error
 
 
-def set_languages(path: Path | str, languages: Sequence[str]) -> None:
-    """Write the languages of the tracks as packed ISO 639-2 codes, which QuickTime takes beside its own numbers.
+def set_facts(path: Path | str, *, languages: Sequence[str] = (), created: datetime | None = None) -> None:
+    """Write the languages of the tracks and the date of the film into the headers. No length changes.
 
-    FFmpeg knows only QuickTime's numbers in MOV and forgets every other language. No length changes.
+    FFmpeg knows only QuickTime's own language numbers in MOV and forgets every other language, though the packed
+    ISO 639-2 codes of MP4 are good there too; and it leaves out the date where it is to write reproducibly.
 
     Args:
         path: The MP4 or MOV file.
         languages: Three letters for each track, in order; anything else leaves the track as it is.
+        created: When the film was made; None leaves what is there.
 
     Raises:
         BoxError: If the file cannot be parsed.
@@ -219,8 +223,19 @@ def set_languages(path: Path | str, languages: Sequence[str]) -> None:
         moov = _read_index(file, spans)
         rest = iter(languages)
         children = [_in_language(box, next(rest, "")) if box.kind == b"trak" else box for box in moov.children or ()]
+        if created is not None:
+            children = [_made_on(box, created) if box.kind == b"mvhd" else box for box in children]
         file.seek(next(span.start for span in spans if span.kind == b"moov"))
         file.write(replace(moov, children=tuple(children)).to_bytes())
+
+
+def _made_on(header: Box, created: datetime) -> Box:
+    seconds = int((created - _EPOCH).total_seconds())
+    width = 8 if header.payload[:1] == b"\1" else 4
+    if not 0 <= seconds < 1 << 8 * width:
+        return header
+    dates = seconds.to_bytes(width, "big") * 2  # creation and modification
+    return replace(header, payload=header.payload[:4] + dates + header.payload[4 + 2 * width :])
 
 
 def _in_language(trak: Box, language: str) -> Box:

@@ -4,6 +4,7 @@ import heapq
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from spatialdreamer_core.config import Container
 from spatialdreamer_core.errors import EncodeError
-from spatialdreamer_core.video.boxes import hdr_boxes, rewrite_video_entry, set_languages, stereo_boxes
+from spatialdreamer_core.video.boxes import hdr_boxes, rewrite_video_entry, set_facts, stereo_boxes
 from spatialdreamer_core.video.encode import CHUNK_TICK, EncodeSpec, stereo_mode
 from spatialdreamer_core.video.layouts import arrangement
 from spatialdreamer_core.video.matroska import set_shape
@@ -77,7 +78,7 @@ class JoinReport:
     notes: tuple[str, ...]
 
 
-def join(  # noqa: PLR0917
+def join(
     source_uri: str,
     info: SourceInfo,
     chunks: Sequence[Chunk],
@@ -130,8 +131,8 @@ def join(  # noqa: PLR0917
     if container != "mkv":
         boxes = stereo_boxes(spec.layout, swap_eyes=spec.swap_eyes, hfov_deg=hfov_deg) + hdr_boxes(spec.colour)
         rewrite_video_entry(output_path, boxes, index_first=True, sample_aspect=spec.sample_aspect)
-        if container == "mov":
-            set_languages(output_path, outcome.languages)
+        languages = outcome.languages if container == "mov" else ()
+        set_facts(output_path, languages=languages, created=_date(outcome.tags.get("creation_time", "")))
     elif spec.sample_aspect != 1:
         own_mode = _ANAGLYPH_CYAN_RED if arrangement(spec.layout) == "anaglyph" else 0
         set_shape(output_path, spec.sample_aspect, stereo_mode=own_mode if job.mode_is_lent else None)
@@ -334,6 +335,14 @@ def _others(source: InputContainer, tracks: dict[int, Track], outcome: Outcome) 
         logger.warning("%s: other streams end early: %s", source.name, error)
     for track in tracks.values():
         yield from track.finish()
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _note_lost_tags(path: Path, outcome: Outcome) -> None:

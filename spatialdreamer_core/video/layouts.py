@@ -314,7 +314,7 @@ def _yuv_to_rgb(bits: int, colour: ColourInfo, height: int) -> tuple[NDArray[np.
 
 
 @njit(cache=True, nogil=True)
-def _anaglyph_kernel(  # noqa: PLR0917
+def _anaglyph_kernel(
     left: Any, right: Any, out: Any, a: Any, b: Any, bias: Any, back: Any, offset: Any, top: Any, sub_y: int
 ) -> None:
     """Mix both eyes block by block: chroma terms once per chroma sample, luma terms once per luma sample."""

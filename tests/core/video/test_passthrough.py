@@ -175,6 +175,16 @@ def test_mp4_says_what_it_cannot_hold(tmp_path, container):
     assert any("MOOD" in note for note in report.notes)
 
 
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_the_date_of_the_film_is_kept(tmp_path, container):
+    source = tmp_path / "a.mkv"
+    make_source(source, tags=(("creation_time", "2013-12-16T17:44:39.000000Z"),))
+    path, report = convert(source, tmp_path, container)
+    with av.open(str(path)) as made:
+        assert made.metadata.get("creation_time", made.metadata.get("CREATION_TIME")) == "2013-12-16T17:44:39.000000Z"
+    assert not report.notes
+
+
 def test_sound_that_mov_refuses_is_encoded_as_aac(tmp_path):
     source = tmp_path / "a.mkv"
     make_source(source, audio=("flac",))
