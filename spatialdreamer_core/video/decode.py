@@ -44,7 +44,7 @@ def working_format(info: SourceInfo, codec: Codec) -> PixelFormat:
     return PIXEL_FORMATS["yuv420p" if info.video.bits <= 8 else "yuv420p10le"]
 
 
-def decode(  # noqa: PLR0917
+def decode(
     uri: str,
     info: SourceInfo,
     pixel_format: PixelFormat,

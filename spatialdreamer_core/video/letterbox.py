@@ -1,6 +1,5 @@
 """Black bars that are the same all through a film."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,11 +9,12 @@ Bars = tuple[int, int, int, int]
 """Rows or columns of black at (top, bottom, left, right)."""
 
 _STEP = 4  # every fourth sample of a line is looked at
-_SHARE = 0.95  # so much of a line must be black: subtitles may stand in a bar
+_SHARE = 0.95  # so much of a line must be black
 _ABOVE_BLACK = 5  # grey levels (of 8 bit) over black that count as black: the noise of the codec
 _MIN_SHARE = 0.01  # thinner bars are left alone
 _MAX_SHARE = 0.4  # a darker picture than this says nothing
 _AGREEING = 0.9  # share of shots that must show the bars
+_USUAL = 0.3  # share of pictures that must have the usual width
 
 
 @dataclass(slots=True)
@@ -55,12 +55,22 @@ class BarFinder:
             return 0, 0, 0, 0
         shots = np.searchsorted(shot_starts, [index for index, _ in self._seen], side="right")
         bars = np.array([found for _, found in self._seen])
-        # Dark pictures only make bars wider, so the narrow end of a shot's bars is the true one.
-        per_shot = np.array([np.percentile(bars[shots == shot], 20, axis=0) for shot in np.unique(shots)])
-        found = np.percentile(per_shot, 100 * (1 - _AGREEING), axis=0, method="lower").astype(int)
-        top, bottom = _pair(found[:2].tolist(), self._size[0])
-        left, right = _pair(found[2:].tolist(), self._size[1])
-        return top, bottom, left, right
+        top, bottom, left, right = (_usual(bars[:, side], shots) for side in range(4))
+        return *_pair(top, bottom, self._size[0]), *_pair(left, right, self._size[1])
+
+
+def _usual(widths: NDArray[np.int64], shots: NDArray[np.int64]) -> int:
+    """Give the width that is seen most often, if nearly all shots show it; else 0.
+
+    A subtitle makes a bar narrower for a while and a dark picture makes it wider, so the usual width is the true
+    one; a shot that fills the picture never shows it.
+    """
+    values, counts = np.unique(widths, return_counts=True)
+    usual = int(values[::-1][np.argmax(counts[::-1])])  # the wider one of two that are as frequent
+    if np.mean(np.abs(widths - usual) <= 1) < _USUAL:
+        return 0
+    showing = [bool((widths[shots == shot] >= usual - 1).any()) for shot in np.unique(shots)]
+    return usual if np.mean(showing) >= _AGREEING else 0
 
 
 def picture_bars(luma: NDArray[np.uint8] | NDArray[np.uint16], limit: int) -> Bars | None:
@@ -85,8 +95,7 @@ def _run(black: NDArray[np.bool_]) -> int:
     return int(len(black) if black.all() else np.argmin(black))
 
 
-def _pair(bars: Sequence[int], size: int) -> tuple[int, int]:
+def _pair(first: int, second: int, size: int) -> tuple[int, int]:
     """Keep two bars if they are wide enough and alike: a dark floor or sky has no twin on the other side."""
-    first, second = bars
     alike = abs(first - second) <= max(2, 0.02 * size)
     return (first, second) if alike and min(first, second) >= max(2, _MIN_SHARE * size) else (0, 0)

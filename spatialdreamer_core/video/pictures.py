@@ -100,15 +100,16 @@ class PictureReader:
                     failures = 0
                     yield packet
                 return
-            except av.error.InvalidDataError:
-                # A damaged place in the container; what follows may be fine again.
+            except (av.error.InvalidDataError, IndexError):
+                # A damaged place in the container; what follows may be fine again. PyAV raises IndexError where
+                # the damage looks like a new stream.
                 self.errors += 1
                 failures += 1
                 if failures >= _MAX_DEMUX_ERRORS:
                     return
-            except av.FFmpegError as error:
-                raise self._lost(error) from error
-            except OSError as error:
+            except MemoryError:
+                raise
+            except Exception as error:  # a store's own errors come through FFmpeg unchanged
                 raise self._lost(error) from error
 
     def _lost(self, error: Exception) -> UnreadableSourceError:

@@ -3,6 +3,7 @@
 Everything looks at small pictures in a bounded window, so that a film of any length streams through.
 """
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,11 +24,12 @@ _COARSE = (32, 18)  # for the linear blend
 _LOOK = 8  # pictures on each side of a candidate that are searched for the same scene (a flash has it on both)
 _SAME_SCENE = 0.75  # correlation, after alignment, from which two pictures show the same scene
 _ZOOMS = (1.0, 0.88, 0.77)  # how much nearer the camera may come between two pictures of one scene
+_ZOOM_HANDICAP = 0.1  # small pieces are found by chance more often
 _BLANK_STD = 4.0  # grey levels; less than this is black, white or any other flat picture
 _DIM_SHARE = 0.6  # a picture with less than this share of the contrast before a fade belongs to the fade
 _DISSOLVE_S = (0.28, 0.4, 0.6, 0.85, 1.2, 1.7)  # tested lengths of a dissolve, seconds
 _MIN_DISSOLVE_FRAMES = 6
-_MIN_CHANGE = 10.0  # grey levels, mean over the picture, between the ends of a dissolve
+_MIN_CHANGE = 12.0  # grey levels, root mean square over the picture, between the ends of a dissolve
 _MAX_STEP = 0.45  # the blend's largest step from picture to picture; a hard cut steps by 1
 _MAX_RESIDUAL = 0.5  # what the blend leaves unexplained, as a share of the ends' difference: room for motion
 _MIN_DIP = 0.15  # share of contrast that blending these two ends must cost in the middle to be told from motion
@@ -41,6 +43,7 @@ class _Look:
     index: int
     fine: NDArray[np.float32]  # [36, 64] luma
     coarse: NDArray[np.float32]  # [18 * 32] luma
+    mean: float  # of the luma
     contrast: float  # standard deviation of the luma, grey levels
 
     @property
@@ -66,12 +69,14 @@ class _Fade:
         end: The first picture after the blank ones, once it is known.
         before: The picture of most contrast before it and the last one that has most of it.
         same: Whether what comes back is what went.
+        divides: Whether another scene comes back.
     """
 
     start: int
     before: tuple[_Look, ...]
     end: int | None = None
     same: bool = False
+    divides: bool = False
 
 
 @dataclass(slots=True)
@@ -113,13 +118,15 @@ class ShotDetector:
             index: Its number; counts up by one from 0.
             bgr: [54, 96, 3] small picture.
         """
-        luma = bgr @ np.array([0.114, 0.587, 0.299], np.float32)
-        coarse = cv2.resize(luma, _COARSE, interpolation=cv2.INTER_AREA)
+        luma = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY).astype(np.float32)
+        coarse: NDArray[np.float32] = np.ravel(cv2.resize(luma, _COARSE, interpolation=cv2.INTER_AREA))
+        mean = float(coarse.mean())
         look = _Look(
             index=index,
-            fine=cv2.resize(luma, _FINE, interpolation=cv2.INTER_AREA).astype(np.float32),
-            coarse=np.asarray(coarse, np.float32).ravel(),
-            contrast=float(coarse.std()),
+            fine=np.asarray(cv2.resize(luma, _FINE, interpolation=cv2.INTER_AREA), np.float32),
+            coarse=coarse,
+            mean=mean,
+            contrast=math.sqrt(max(0.0, float(coarse @ coarse) / coarse.size - mean * mean)),
         )
         self._looks.append(look)
         self._contrasts.append(look.contrast)
@@ -144,6 +151,8 @@ class ShotDetector:
         self._settle_candidates(upto=count)
         self._close_dissolve()
         hard, soft = self._hard, self._soft
+        if self._fade is not None:
+            self._fades.append(self._fade)
         for fade in self._fades:
             hard, soft = self._with_fade(fade, hard, soft)
         return np.array(_merge(hard, soft, count, self.min_frames), np.int64)
@@ -185,8 +194,8 @@ class ShotDetector:
         if (rising or look.index < fade.end + 3) and look.index < fade.end + self._spans[-1]:
             return  # wait until the new scene has come up
         self._fade = None
-        if fade.before and not fade.same and not any(_same_scene(past, look) for past in fade.before):
-            self._fades.append(fade)
+        fade.divides = bool(fade.before) and not fade.same and not any(_same_scene(p, look) for p in fade.before)
+        self._fades.append(fade)
 
     def _pictures_before_fade(self) -> tuple[_Look, ...]:
         seen = [past for past in self._looks if not past.blank]
@@ -197,14 +206,21 @@ class ShotDetector:
         return clearest, latest
 
     def _with_fade(self, fade: _Fade, hard: list[int], soft: list[int]) -> tuple[list[int], list[int]]:
-        """Let one cut stand for a fade: the hard one at its edge, else the middle of the blank pictures."""
-        assert fade.end is not None
-        edges = [cut for cut in hard if cut in (fade.start, fade.end) and self._is_abrupt(cut)]
+        """Let one cut stand for a fade: the hard one at its edge, else the middle of the blank pictures.
+
+        None at all stands for a fade at the beginning or the end, or into the same scene again.
+        """
+        end = len(self._contrasts) if fade.end is None else fade.end
+        edges = [cut for cut in hard if cut in (fade.start, end) and self._is_abrupt(cut)]
         first = self._ramp(fade.start - 1, -1)
-        last = self._ramp(fade.end, 1)
+        last = self._ramp(end, 1)
         hard = [cut for cut in hard if not first <= cut <= last]
         soft = [cut for cut in soft if not first <= cut <= last]
-        return (hard + edges[:1], soft) if edges else (hard, [*soft, (fade.start + fade.end) // 2])
+        if edges:
+            hard.append(edges[0])
+        elif fade.divides:
+            soft.append((fade.start + end) // 2)
+        return hard, soft
 
     def _is_abrupt(self, cut: int) -> bool:
         """Tell a cut to or from black from the last step of a fade."""
@@ -229,7 +245,7 @@ class ShotDetector:
                 break
             start = self._looks[-1 - span]
             difference = look.coarse - start.coarse
-            change = float(np.abs(difference).mean())
+            change = math.sqrt(float(difference @ difference) / difference.size)
             if start.blank or change < _MIN_CHANGE:
                 continue
             middle = self._blend_middle(start, look, difference, span)
@@ -284,18 +300,20 @@ def _mixing_cost(start: _Look, end: _Look, span: int) -> tuple[float, float] | N
     Returns:
         The sums (mixed, unmixed), or None where mixing would hardly show.
     """
-    weight = np.arange(1, span) / span
-    covariance = float(np.mean((start.coarse - start.coarse.mean()) * (end.coarse - end.coarse.mean())))
-    unmixed = (1 - weight) * start.contrast**2 + weight * end.contrast**2
-    mixed = (1 - weight) ** 2 * start.contrast**2 + weight**2 * end.contrast**2 + 2 * weight * (1 - weight) * covariance
-    total_mixed, total_unmixed = float(mixed.sum()), float(unmixed.sum())
-    return (total_mixed, total_unmixed) if 1 - mixed[span // 2] / unmixed[span // 2] > _MIN_DIP else None
+    squares = (span - 1) * (2 * span - 1) / (6 * span)  # of the weights k / span, k = 1 .. span - 1
+    products = (span - 1) / 2 - squares  # of each weight and its complement
+    first, second = start.contrast**2, end.contrast**2
+    covariance = float(start.coarse @ end.coarse) / start.coarse.size - start.mean * end.mean
+    unmixed = (span - 1) / 2 * (first + second)
+    mixed = squares * (first + second) + 2 * products * covariance
+    in_the_middle = 1 - (first + second + 2 * covariance) / (2 * (first + second))
+    return (mixed, unmixed) if in_the_middle > _MIN_DIP else None
 
 
 def _same_scene(left: _Look, right: _Look) -> bool:
     """Tell whether the middle of one picture is found somewhere in the other, whatever the brightness."""
     if left.blank or right.blank:
-        return left.blank and right.blank and abs(float(left.coarse.mean() - right.coarse.mean())) < _MIN_CHANGE
+        return left.blank and right.blank and abs(left.mean - right.mean) < _MIN_CHANGE
     return max(_found(left.fine, right.fine), _found(right.fine, left.fine)) > _SAME_SCENE
 
 
@@ -308,7 +326,8 @@ def _found(picture: NDArray[np.float32], where: NDArray[np.float32]) -> float:
     best = -1.0
     for scale in _ZOOMS:
         small = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else part
-        best = max(best, float(cv2.matchTemplate(where, small, cv2.TM_CCOEFF_NORMED).max()))
+        found = float(cv2.matchTemplate(where, small, cv2.TM_CCOEFF_NORMED).max())
+        best = max(best, found if scale == 1 else found - _ZOOM_HANDICAP)
     return best
 
 
