@@ -74,7 +74,7 @@ def _depth_rgb(inverse_depth: NDArray[np.float32], size: tuple[int, int]) -> NDA
 
 
 def _pq_to_sdr(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Show PQ on an ordinary screen: diffuse white at three quarters, highlights rolled off (Reinhard), BT.709 primaries.
+    """Show PQ on an ordinary screen: white at three quarters, highlights rolled off, BT.709 primaries.
 
     Source: SMPTE ST 2084 (the curve), Reinhard et al., SIGGRAPH 2002, eq. 4.
     """

@@ -181,14 +181,10 @@ def rows_to_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
         ValueError: If a key is no column, a value has the wrong type or is not finite, the status is unknown, or a
             required column is missing. The message names row, column and value.
     """
-    columns: dict[str, list[Any]] = {name: [] for name in CLIPS_SCHEMA.names}
-    for number, row in enumerate(rows):
+    plain = list(rows)
+    for number, row in enumerate(plain):
         _check_keys(number, row)
-        for field in CLIPS_SCHEMA:
-            value = SCHEMA_VERSION if field.name == "schema_version" else row.get(field.name)
-            columns[field.name].append(_checked(number, field, value))
-    arrays = [pa.array(columns[field.name], field.type) for field in CLIPS_SCHEMA]
-    return pa.Table.from_arrays(arrays, schema=CLIPS_SCHEMA)
+    return pa.Table.from_arrays([_column(field, plain) for field in CLIPS_SCHEMA], schema=CLIPS_SCHEMA)
 
 
 def fragment_bytes(rows: Iterable[Mapping[str, Any]]) -> bytes:
@@ -320,54 +316,71 @@ def compact(tables: Iterable[pa.Table]) -> pa.Table:
 
 
 def _check_keys(number: int, row: Mapping[str, Any]) -> None:
-    unknown = sorted(set(row) - set(CLIPS_SCHEMA.names))
-    if unknown:
-        raise ValueError(f"row {number}: no column is called {', '.join(map(repr, unknown))}; see CLIPS_SCHEMA")
+    if not _NAMES.issuperset(row):
+        unknown = ", ".join(repr(key) for key in sorted(set(row) - _NAMES))
+        raise ValueError(f"row {number}: no column is called {unknown}; see CLIPS_SCHEMA")
     if row.get("status") not in STATUSES:
         raise ValueError(f"row {number}: status must be one of {', '.join(STATUSES)}, got {row.get('status')!r}")
 
 
-def _checked(number: int, field: pa.Field, value: Any) -> Any:
-    if value is None:
-        if not field.nullable:
-            raise ValueError(f"row {number}: {field.name} is missing")
-        return None
-    if field.type == _TIME and isinstance(value, str):
-        value = _from_iso(value)
-    fits, wanted = _FITS[field.type]
-    if not fits(value):
-        raise ValueError(f"row {number}: {field.name} must be {wanted}, got {value!r}")
-    if field.type == _REAL:
-        return float(value)
-    return int(value) if field.type == _COUNT else value
+def _column(field: pa.Field, rows: Sequence[Mapping[str, Any]]) -> pa.Array:
+    name, nullable = field.name, field.nullable
+    if name == "schema_version":
+        return pa.array([SCHEMA_VERSION] * len(rows), field.type)
+    take, wanted = _TAKERS[field.type]
+    values: list[Any] = []
+    for number, row in enumerate(rows):
+        value = row.get(name)
+        if value is None and not nullable:
+            raise ValueError(f"row {number}: {name} is missing")
+        try:
+            values.append(None if value is None else take(value))
+        except (TypeError, ValueError):
+            raise ValueError(f"row {number}: {name} must be {wanted}, got {value!r}") from None
+    return pa.array(values, field.type)
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
 
 
-def _is_real(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not -(2**63) <= int(value) < 2**63:
+        raise TypeError
+    return int(value)
 
 
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(item, str) for item in value)
+def _finite(value: Any) -> float:
+    if type(value) is not float and (isinstance(value, bool) or not isinstance(value, numbers.Real)):
+        raise TypeError
+    if not math.isfinite(value):
+        raise ValueError
+    return float(value)
 
 
-_FITS: dict[Any, tuple[Callable[[Any], bool], str]] = {
-    _TEXT: (lambda value: isinstance(value, str), "text"),
-    _COUNT: (_is_count, "a whole number"),
-    _REAL: (_is_real, "a finite number"),
-    _TEXTS: (_is_texts, "a list of texts"),
-    _TIME: (lambda value: isinstance(value, datetime) and value.tzinfo is not None, "a datetime with a time zone"),
+def _list_of_texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        raise TypeError
+    return [_text(item) for item in value]
+
+
+def _moment(value: Any) -> datetime:
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        raise TypeError
+    return moment
+
+
+_NAMES = frozenset(CLIPS_SCHEMA.names)
+_TAKERS: dict[Any, tuple[Callable[[Any], Any], str]] = {
+    _TEXT: (_text, "text"),
+    _COUNT: (_whole, "a whole number"),
+    _REAL: (_finite, "a finite number"),
+    _TEXTS: (_list_of_texts, "a list of texts"),
+    _TIME: (_moment, "a datetime with a time zone"),
 }
-
-
-def _from_iso(text: str) -> datetime | str:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return text  # refused by the check that follows
 
 
 def _major(version: str, name: str) -> int:
