@@ -1,7 +1,7 @@
 """Settings of one conversion: frozen, checked once at the door, the whole of what the made bytes depend on."""
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from spatialdreamer_core.errors import ConfigError
 
@@ -22,6 +22,8 @@ Quality = Literal["fast", "best"]
 
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
+_STRICT = {"extra": "forbid"}  # a misspelt name in a settings file is an error, not a setting that does nothing
+
 
 def _check(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
@@ -38,6 +40,8 @@ class StereoConfig:
         convergence: The inverse depth in [0, 1] that lands on the screen; None chooses per shot.
         swap_eyes: Show the right eye on the left (for cross-eyed viewing).
     """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
 
     strength_pct: float | None = None
     max_strength_pct: float = 3.0
@@ -65,6 +69,8 @@ class DepthConfig:
         allow_network: Whether a hub model may be downloaded; otherwise only local files count.
     """
 
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
     name: str = "cues"
     import_from: str | None = None
     width: int = 384
@@ -85,6 +91,8 @@ class FillConfig:
         temporal: Whether neighbouring frames that show the background are used.
     """
 
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
     name: Literal["background", "row", "telea", "ns"] = "background"
     temporal: bool = True
 
@@ -103,6 +111,8 @@ class EncodeConfig:
         threads: Encoder threads. Part of the settings because x264's bytes depend on it.
     """
 
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
     layout: Layout = "full-sbs"
     container: Container = "mkv"
     codec: Codec = "auto"
@@ -119,6 +129,8 @@ class EncodeConfig:
         _check("max width", self.max_width, 64, 32768)
         if self.codec == "prores" and self.container == "mp4":
             raise ConfigError("prores does not go into mp4; use --container mov or mkv")
+        if self.codec == "av1" and self.container == "mov":
+            raise ConfigError("av1 does not go into mov; use --container mp4 or mkv")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +146,8 @@ class ConvertConfig:
         export_depth: Whether the stabilised depth is written beside the result.
     """
 
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
     stereo: StereoConfig = field(default_factory=StereoConfig)
     depth: DepthConfig = field(default_factory=DepthConfig)
     fill: FillConfig = field(default_factory=FillConfig)
@@ -142,7 +156,7 @@ class ConvertConfig:
     flow: str = "dis-fast"
     start_s: float = 0.0
     duration_s: float | None = None
-    segment_frames: int = 120
+    segment_frames: int = 240
     export_depth: bool = False
 
     def __post_init__(self) -> None:

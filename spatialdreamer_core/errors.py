@@ -55,8 +55,11 @@ class EncodeError(ClipError):
     reason = "encode_failed"
 
 
-class ConfigError(SpatialDreamerError):
-    """The settings contradict each other or name something that does not exist; nothing has been started."""
+class ConfigError(SpatialDreamerError, ValueError):
+    """The settings contradict each other or name something that does not exist; nothing has been started.
+
+    Also a ``ValueError``, so that whoever validates a settings file can say where in it the mistake is.
+    """
 
     reason = "bad_settings"
 

@@ -1,0 +1,44 @@
+"""The ``spatialdreamer`` command: its parts are in ``flows/commands``."""
+
+import logging
+
+import typer
+
+from flows.commands import convert, doctor, probe, quarantine
+from spatialdreamer_core import __version__
+
+app = typer.Typer(
+    name="spatialdreamer", no_args_is_help=True, rich_markup_mode="markdown", pretty_exceptions_enable=False
+)
+
+
+@app.callback()
+def common(
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Say what goes on inside."),
+) -> None:
+    """Turn flat video into stereo video: one file, a folder, or a library on any fsspec storage."""
+    level = logging.DEBUG if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    for noisy in ("numba", "libav", "fsspec", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+app.command("convert")(convert.convert)
+app.command("probe")(probe.probe)
+app.command("doctor")(doctor.doctor)
+app.add_typer(quarantine.app, name="quarantine")
+
+
+def main() -> None:
+    """Entry point of the ``spatialdreamer`` script."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""``spatialdreamer convert``: every option, laid over a settings file, becomes one RunConfig."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from flows.commands.exits import SOME_FAILED, stop, told
+from flows.config import RunConfig, merge, read_settings, run_config
+from flows.progress import Listener, choose_mode, duration, shown
+from spatialdreamer_core.config import Codec, Container, Layout, Quality
+from spatialdreamer_core.errors import ConfigError
+from tasks.convert_library import LibraryReport
+
+Fill = Literal["background", "row", "telea", "ns"]
+Executor = Literal["ray", "in-process"]
+Prefect = Literal["auto", "on", "off"]
+
+PICTURE, DEPTH, WHAT, RUN, SHOW = "The result", "Depth and stereo", "What to convert", "How to run", "What to show"
+
+
+def convert(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files, folders (searched through), globs, fsspec URLs, or @list.txt.", show_default=False),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="Folder or fsspec URL for the results.", show_default=False)
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file with any of these settings; options given here go over it.")
+    ] = None,
+    layout: Annotated[
+        Layout | None, typer.Option(help="How the two eyes share the picture. [full-sbs]", rich_help_panel=PICTURE)
+    ] = None,
+    container: Annotated[Container | None, typer.Option(help="File format. [mkv]", rich_help_panel=PICTURE)] = None,
+    codec: Annotated[
+        Codec | None, typer.Option(help="auto is h264 for 8 bit, hevc for 10 bit. [auto]", rich_help_panel=PICTURE)
+    ] = None,
+    crf: Annotated[
+        int | None,
+        typer.Option(help="Constant quality, less is better. [h264 18, hevc 20, av1 28]", rich_help_panel=PICTURE),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="The encoder's speed word. [veryfast / fast / 8 / hq]", rich_help_panel=PICTURE),
+    ] = None,
+    max_width: Annotated[
+        int | None,
+        typer.Option(help="Widest packed picture; wider eyes are made smaller. [7680]", rich_help_panel=PICTURE),
+    ] = None,
+    swap_eyes: Annotated[
+        bool | None, typer.Option("--swap-eyes", help="Right eye first (cross-eyed).", rich_help_panel=PICTURE)
+    ] = None,
+    strength: Annotated[
+        float | None,
+        typer.Option(
+            help="Disparity range in percent of the width, 0 to 10. [chosen per shot under the comfort limit]",
+            rich_help_panel=DEPTH,
+        ),
+    ] = None,
+    max_strength: Annotated[
+        float | None,
+        typer.Option(help="Comfort limit of the automatic strength, percent of the width. [3]", rich_help_panel=DEPTH),
+    ] = None,
+    convergence: Annotated[
+        str | None,
+        typer.Option(
+            help="Inverse depth that lies on the screen: auto, or 0 (farthest) to 1 (nearest). [auto]",
+            rich_help_panel=DEPTH,
+        ),
+    ] = None,
+    depth: Annotated[
+        str | None,
+        typer.Option(
+            help="Depth estimator: a name from `spatialdreamer doctor`, a folder with a transformers model, or "
+            "module:Class. [cues]",
+            rich_help_panel=DEPTH,
+        ),
+    ] = None,
+    depth_width: Annotated[
+        int | None, typer.Option(help="Columns at which depth is estimated. [384]", rich_help_panel=DEPTH)
+    ] = None,
+    allow_network: Annotated[
+        bool | None,
+        typer.Option("--allow-network", help="Let --depth fetch a model from its hub.", rich_help_panel=DEPTH),
+    ] = None,
+    import_depth: Annotated[
+        str | None,
+        typer.Option(
+            help="Ready depth instead of an estimator: 16-bit PNGs, EXR, npz or a depth video, or a folder of those "
+            "by source name.",
+            rich_help_panel=DEPTH,
+        ),
+    ] = None,
+    export_depth: Annotated[
+        bool | None,
+        typer.Option("--export-depth", help="Write 16-bit PNG depth beside the result.", rich_help_panel=DEPTH),
+    ] = None,
+    flow: Annotated[
+        str | None, typer.Option(help="Optical flow: dis-ultrafast, dis-fast, dis-medium.", rich_help_panel=DEPTH)
+    ] = None,
+    fill: Annotated[
+        Fill | None, typer.Option(help="How uncovered background is painted. [background]", rich_help_panel=DEPTH)
+    ] = None,
+    quality: Annotated[
+        Quality | None,
+        typer.Option(help="best estimates depth on every other frame and larger. [fast]", rich_help_panel=DEPTH),
+    ] = None,
+    start: Annotated[
+        float | None, typer.Option(help="Begin here, seconds. [0]", rich_help_panel=WHAT, show_default=False)
+    ] = None,
+    duration_s: Annotated[
+        float | None, typer.Option("--duration", help="Convert this many seconds. [all]", rich_help_panel=WHAT)
+    ] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Only sources that match, e.g. '*.mkv'.", rich_help_panel=WHAT)
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Leave these out.", rich_help_panel=WHAT)] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Worker processes. [one per core or GPU]", rich_help_panel=RUN)
+    ] = None,
+    gpus: Annotated[int | None, typer.Option(help="GPUs to use on this machine. [0]", rich_help_panel=RUN)] = None,
+    executor: Annotated[
+        Executor | None,
+        typer.Option(help="in-process runs without worker processes, for debugging. [ray]", rich_help_panel=RUN),
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="A Ray cluster to join, or auto. [one of our own]", rich_help_panel=RUN)
+    ] = None,
+    prefect: Annotated[
+        Prefect | None,
+        typer.Option(help="Record the run with Prefect; auto does if PREFECT_API_URL is set.", rich_help_panel=RUN),
+    ] = None,
+    resume: Annotated[
+        bool | None,
+        typer.Option("--resume/--no-resume", help="Keep what earlier runs did. [resume]", rich_help_panel=RUN),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only failures.", rich_help_panel=SHOW)] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.", rich_help_panel=SHOW)] = False,
+) -> None:
+    """Convert flat video to stereo: files, a manifest with one row per clip, and a page to look at.
+
+    The left eye is the source, untouched; the right eye is made. All audio, subtitles, chapters and tags come along.
+    An interrupted run goes on where it was when the same command is given again.
+
+    Exit code 0: every clip is done. 3: some failed (see the page). 1: the run stopped. 2: wrong settings.
+
+    Examples:
+        spatialdreamer convert film.mkv -o stereo
+
+        spatialdreamer convert /films -o s3://bucket/stereo --layout half-sbs --container mp4 --include '*.mkv'
+    """
+    options: dict[str, Any] = {
+        "sources": sources or None,
+        "output": output,
+        "include": include or None,
+        "exclude": exclude or None,
+        "workers": workers,
+        "gpus": gpus,
+        "executor": executor,
+        "ray_address": ray_address,
+        "prefect": prefect,
+        "resume": resume,
+        "convert.encode.layout": layout,
+        "convert.encode.container": container,
+        "convert.encode.codec": codec,
+        "convert.encode.crf": crf,
+        "convert.encode.preset": preset,
+        "convert.encode.max_width": max_width,
+        "convert.stereo.swap_eyes": swap_eyes,
+        "convert.stereo.strength_pct": strength,
+        "convert.stereo.max_strength_pct": max_strength,
+        "convert.depth.name": depth,
+        "convert.depth.width": depth_width,
+        "convert.depth.allow_network": allow_network,
+        "convert.depth.import_from": import_depth,
+        "convert.export_depth": export_depth,
+        "convert.flow": flow,
+        "convert.fill.name": fill,
+        "convert.quality": quality,
+        "convert.start_s": start,
+        "convert.duration_s": duration_s,
+    }
+    with told():
+        settings = merge(read_settings(config) if config else {}, options)
+        checked = run_config(_with_convergence(settings, convergence), str(config) if config else "settings")
+        console = Console(stderr=as_json)
+        with shown(choose_mode(console, quiet=quiet, as_json=as_json), console) as listener:
+            report = _run(checked, listener)
+        _tell(report, checked, console, quiet=quiet, as_json=as_json)
+        if report.clips_failed or report.files_failed:
+            stop(SOME_FAILED, f"{report.clips_failed} clips failed: see {checked.output}/report.html")
+
+
+def _with_convergence(settings: dict[str, Any], convergence: str | None) -> dict[str, Any]:
+    if convergence is None:
+        return settings
+    if convergence == "auto":
+        return merge(settings, {}) | {"convert": _without(settings.get("convert", {}), "convergence")}
+    try:
+        return merge(settings, {"convert.stereo.convergence": float(convergence)})
+    except ValueError as error:
+        raise ConfigError(f"--convergence: auto or a number from 0 to 1 is needed, got {convergence!r}") from error
+
+
+def _without(convert_settings: dict[str, Any], name: str) -> dict[str, Any]:
+    stereo = {key: value for key, value in convert_settings.get("stereo", {}).items() if key != name}
+    return convert_settings | {"stereo": stereo}
+
+
+def _run(config: RunConfig, listener: Listener) -> LibraryReport:
+    from infra.prefect_api import api_is_set
+
+    if config.prefect == "off" or (config.prefect == "auto" and not api_is_set()):
+        from flows.run_convert import run_convert
+
+        return run_convert(config, listener)
+    from flows.convert import convert as convert_flow
+
+    report: LibraryReport = convert_flow(config, listener)
+    return report
+
+
+def _tell(report: LibraryReport, config: RunConfig, console: Console, *, quiet: bool, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps({"event": "done", "fps": report.fps} | asdict(report)) + "\n")
+        return
+    if quiet:
+        return
+    for line in (
+        f"{report.files_done} of {report.files} files, {report.clips_done} clips, {report.frames_made} frames made at "
+        f"{report.fps:.1f} frames/s (start-up {report.start_s:.1f} s, work {duration(report.work_s)})",
+        *(f"  {config.output}/{name}" for name in report.outputs[:20]),
+        *([f"  ... and {len(report.outputs) - 20} more"] if len(report.outputs) > 20 else []),
+        f"  {config.output}/manifest.parquet",
+        f"  {config.output}/report.html",
+    ):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,56 @@
+"""``spatialdreamer quarantine``: the clips that were set aside, and how to have them tried again."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows.commands.exits import told
+from spatialdreamer_core.store.place import WORK_FOLDER, Place
+
+app = typer.Typer(no_args_is_help=True, help="Clips that failed and were set aside: list them, have them tried again.")
+
+Output = Annotated[str, typer.Argument(help="Output folder or URL of a conversion.")]
+
+
+@app.command("ls")
+def ls(output: Output, as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False) -> None:
+    """List the clips that were set aside, with the reason."""
+    with told():
+        records = set_aside(Place(output))
+    console = Console()
+    for key, record in records.items():
+        row, failure = record["row"], record["failure"]
+        if as_json:
+            typer.echo(json.dumps({"key": key} | record))
+        else:
+            line = f"{row['source_uri']} segment {row['segment']}: {failure['reason']}: {failure['message']}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if not as_json:
+        console.print(f"{len(records)} clips set aside")
+
+
+@app.command("retry")
+def retry(
+    output: Output,
+    reason: Annotated[str | None, typer.Option(help="Only clips with this reason code.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only clips whose source path contains this.")] = None,
+) -> None:
+    """Let the next run try them again: give the same convert command afterwards."""
+    with told():
+        place = Place(output)
+        chosen = [
+            key
+            for key, record in set_aside(place).items()
+            if reason in (None, record["failure"]["reason"]) and (source or "") in record["row"]["source_uri"]
+        ]
+        for key in chosen:
+            place.remove(key)
+    Console().print(f"{len(chosen)} clips will be tried again by the next run of the same convert command")
+
+
+def set_aside(place: Place) -> dict[str, dict[str, Any]]:
+    """Every record of a clip set aside, by key."""
+    keys = [key for key in place.keys(f"{WORK_FOLDER}/work") if key.split("/")[-2] == "failed"]
+    return {key: json.loads(data) for key in keys if (data := place.read(key)) is not None}

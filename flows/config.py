@@ -1,0 +1,121 @@
+"""What one run depends on, all of it: checked once, before anything starts."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from spatialdreamer_core.config import ConvertConfig
+from spatialdreamer_core.errors import ConfigError
+
+
+class RunConfig(BaseModel):
+    """One conversion run.
+
+    Attributes:
+        sources: Files, folders, globs, fsspec URLs, or ``@list.txt``.
+        output: Folder or fsspec URL.
+        include: Only sources whose name or path matches one of these patterns; all if empty.
+        exclude: Not those that match one of these.
+        convert: What the made bytes depend on.
+        workers: Worker processes; None is one per core, or one per GPU.
+        gpus: GPUs of this machine to use, each by one worker.
+        executor: ``ray`` (worker processes) or ``in-process`` (this one: for debugging).
+        ray_address: A Ray cluster to join; None starts one on this machine.
+        prefect: ``auto`` records the run with Prefect where ``PREFECT_API_URL`` is set; ``on`` always (an embedded
+            API is started if none is set, which takes 10 to 25 s); ``off`` never.
+        resume: Whether what earlier runs did is kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sources: tuple[str, ...] = Field(min_length=1)
+    output: str = Field(min_length=1)
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    convert: ConvertConfig = ConvertConfig()
+    workers: int | None = Field(default=None, ge=1, le=4096)
+    gpus: int = Field(default=0, ge=0, le=4096)
+    executor: Literal["ray", "in-process"] = "ray"
+    ray_address: str | None = None
+    prefect: Literal["auto", "on", "off"] = "auto"
+    resume: bool = True
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read a settings file.
+
+    Raises:
+        ConfigError: If it cannot be read or is not a YAML mapping.
+    """
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise ConfigError(f"settings {path}: {error.strerror}; give a readable YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"settings {path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict):
+        raise ConfigError(f"settings {path}: a mapping of names to values is needed, got {type(settings).__name__}")
+    return settings
+
+
+def merge(settings: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Lay command-line options over a settings file; ``stereo.convergence`` names a nested one, None is not given."""
+    merged: dict[str, Any] = {
+        name: merge(value, {}) if isinstance(value, dict) else value for name, value in settings.items()
+    }
+    for path, value in options.items():
+        if value is None:
+            continue
+        *folders, name = path.split(".")
+        target = merged
+        for folder in folders:
+            target = target.setdefault(folder, {})
+        target[name] = value
+    return merged
+
+
+def run_config(settings: dict[str, Any], where: str) -> RunConfig:
+    """Check settings.
+
+    Raises:
+        ConfigError: Naming each mistake and where it is.
+    """
+    try:
+        return RunConfig.model_validate(_with_quality(settings))
+    except ValidationError as error:
+        mistakes = "; ".join(
+            f"{'.'.join(str(part) for part in mistake['loc'])}: {mistake['msg'].removeprefix('Value error, ')}"
+            for mistake in error.errors()
+        )
+        raise ConfigError(f"{where}: {mistakes}") from error
+
+
+BEST: dict[str, Any] = {"depth": {"key_interval": 2, "width": 512}, "flow": "dis-medium"}
+"""What ``quality: best`` means where nothing else is said."""
+IMPORTED: dict[str, Any] = {"depth": {"key_interval": 1}}
+"""Ready depth comes for every frame."""
+
+
+def _with_quality(settings: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what a quality or imported depth implies, under what the user said."""
+    convert = settings.get("convert")
+    if not isinstance(convert, dict):
+        return settings
+    depth = convert.get("depth")
+    if isinstance(depth, dict) and depth.get("import_from"):
+        convert = _under(convert, IMPORTED)
+    if convert.get("quality") == "best":
+        convert = _under(convert, BEST)
+    return settings | {"convert": convert}
+
+
+def _under(settings: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(settings)
+    for name, value in defaults.items():
+        if isinstance(value, dict):
+            merged[name] = _under(merged.get(name) or {}, value)
+        else:
+            merged.setdefault(name, value)
+    return merged

