@@ -53,8 +53,9 @@ def loop_map(disparity: NDArray[np.float32], tear_px: float = 1.0) -> NDArray[np
 def loop_lost(disparity: NDArray[np.float32], tear_px: float = 1.0) -> NDArray[np.bool_]:
     lost = np.zeros(disparity.shape, np.bool_)
     for j, row in enumerate(disparity):
+        covered = coverings(row, tear_px)
         for x, place in enumerate(landing_places(row)):
-            nearer = [low <= place < high for low, high, k, _ in coverings(row, tear_px) if k > x]
+            nearer = [low <= place < high for low, high, k, _ in covered if k > x]
             lost[j, x] = any(nearer) or not -0.5 <= place < len(row) - 0.5
     return lost
 
@@ -81,7 +82,7 @@ def disparity_rows(draw: st.DrawFn) -> NDArray[np.float32]:
     return np.asarray(row + rough * (np.arange(len(row)) % 2), np.float32)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(disparity_rows(), st.sampled_from([0.0, 0.5, 1.0, 1.5, 3.0]))
 def test_map_equals_the_z_buffer_loop(row: NDArray[np.float32], tear_px: float) -> None:
     disparity = row[None]
@@ -90,10 +91,11 @@ def test_map_equals_the_z_buffer_loop(row: NDArray[np.float32], tear_px: float) 
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(disparity_rows())
 def test_lost_mask_equals_the_loop_over_everything_nearer(row: NDArray[np.float32]) -> None:
-    np.testing.assert_array_equal(lost_mask(row[None]), loop_lost(row[None]))
+    disparity = row[None, :120]  # the loop is quadratic
+    np.testing.assert_array_equal(lost_mask(disparity), loop_lost(disparity))
 
 
 @pytest.mark.parametrize("seed", range(4))
