@@ -11,7 +11,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from spatialdreamer_core.flow.consistency import forward_backward_confidence
 from spatialdreamer_core.flow.dis import FlowEstimator
 from spatialdreamer_core.metrics.eyes import halve_until, to_8_bit
 from spatialdreamer_core.video.frames import Frame
@@ -100,7 +99,7 @@ def warp_error(previous: SmallStereo, current: SmallStereo, flow: FlowEstimator)
     """
     forward = flow.estimate(previous.left, current.left)
     backward = flow.estimate(current.left, previous.left)
-    visible = forward_backward_confidence(forward, backward)
+    visible = agreeing(forward, backward)
     sums = _compare(
         previous.left,
         current.left,
@@ -219,7 +218,27 @@ def _sample(plane: Any, x: float, y: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _compare(  # noqa: PLR0917 - a kernel
+def agreeing(forward: Any, backward: Any) -> Any:
+    """Tell where going along the flow and back ends where it began, in the rows that are compared.
+
+    ``flow.consistency.forward_backward_confidence``, by name and number, for every second row; the others are False.
+    """
+    h, w = forward.shape[:2]
+    visible = np.zeros((h, w), np.bool_)
+    for y in range(0, h, _EVERY_ROW):
+        for x in range(w):
+            dx, dy = forward[y, x, 0], forward[y, x, 1]
+            end_x, end_y = x + dx, y + dy
+            if not (-0.5 <= end_x <= w - 0.5 and -0.5 <= end_y <= h - 0.5):
+                continue
+            back_x, back_y = _sample(backward[:, :, 0], end_x, end_y), _sample(backward[:, :, 1], end_x, end_y)
+            gap = (dx + back_x) ** 2 + (dy + back_y) ** 2
+            visible[y, x] = gap <= 0.01 * (dx * dx + dy * dy + back_x * back_x + back_y * back_y) + 0.5
+    return visible
+
+
+@njit(cache=True, nogil=True)
+def _compare(
     left: Any,
     next_left: Any,
     right: Any,

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 
+from spatialdreamer_core.flow.consistency import forward_backward_confidence
 from spatialdreamer_core.flow.dis import create_flow
 from spatialdreamer_core.metrics.temporal import (
     SmallStereo,
     Steps,
     WarpErrorMean,
+    agreeing,
     right_view_source,
     shrink_stereo,
     warp_error,
@@ -49,6 +51,16 @@ def test_the_right_view_shows_the_nearest_of_what_lands():
     disparity = np.random.default_rng(3).uniform(-4, 4, (5, 23)).astype(np.float32)
     np.testing.assert_array_equal(right_view_source(disparity), loop_right_view_source(disparity))
     assert right_view_source(np.full((1, 5), 2.0, np.float32)).tolist() == [[2, 3, 4, -1, -1]]
+
+
+def test_agreement_of_flows_is_the_cores_own_in_every_second_row():
+    rng = np.random.default_rng(5)
+    forward, noise = (rng.uniform(-3, 3, (24, 31, 2)).astype(np.float32) for _ in range(2))
+    backward = -forward + noise * np.float32(0.3)
+    ours, full = agreeing(forward, backward), forward_backward_confidence(forward, backward)
+    assert 0.05 < full.mean() < 0.95
+    assert (ours[::2] == full[::2]).mean() > 0.99  # one interpolates at 1/32 pixel
+    assert not ours[1::2].any()
 
 
 def test_a_still_picture_has_no_warp_error(texture):
