@@ -91,7 +91,7 @@ def run(
     workers: Annotated[int, typer.Option(help="Processes of one core each; with 1 a resumed run is exact.")] = 1,
 ) -> None:
     """Train, or continue; give more minutes than were spent to go on from a finished run."""
-    import torch.multiprocessing as multiprocessing
+    from torch import multiprocessing
 
     from spatialdreamer_core.training.depth.loop import TrainConfig, start
 
@@ -99,8 +99,13 @@ def run(
     last = output / "last.pt"
     net, resume = start(imagenet, last if last.exists() else None)
     options = {
-        "data": data, "output": output, "config": TrainConfig(minutes=minutes), "points": points, "dev": dev, "resume": resume,
-    }  # fmt: skip
+        "data": data,
+        "output": output,
+        "config": TrainConfig(minutes=minutes),
+        "points": points,
+        "dev": dev,
+        "resume": resume,
+    }
     if workers == 1:
         _worker(0, net, options)
         return

@@ -1,0 +1,1 @@
+"""Training: losses, steps, checkpoints; does not know where clips come from."""

@@ -1,0 +1,1 @@
+"""Training of the depth network: data, losses, the loop."""

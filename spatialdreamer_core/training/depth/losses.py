@@ -1,0 +1,98 @@
+"""Loss terms for relative inverse depth: whatever scale and offset a prediction has costs nothing."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+SKY_CLIP = 1.3
+
+
+def normalise(values: Tensor) -> Tensor:
+    """Shift each map [B, 1, H, W] by its median and divide it by its mean absolute deviation.
+
+    Source: Ranftl et al., Towards Robust Monocular Depth Estimation, arXiv 1907.01341, section on losses.
+    """
+    flat = values.flatten(1)
+    middle = flat.median(dim=1).values[:, None]
+    spread = (flat - middle).abs().mean(dim=1)[:, None].clamp_min(1e-4)
+    return ((flat - middle) / spread).reshape(values.shape)
+
+
+def tame(inverse_depth: Tensor) -> Tensor:
+    """Bring 1 / metres [B, 1, H, W] near [0, 1]; what is much nearer than the rest of the picture is held back."""
+    top = torch.quantile(inverse_depth.flatten(1), 0.97, dim=1).clamp_min(1e-5)[:, None, None, None]
+    return (inverse_depth / top).clamp_max(SKY_CLIP)
+
+
+def value_loss(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of two normalised maps."""
+    return (prediction - target).abs().mean()
+
+
+def gradient_loss(prediction: Tensor, target: Tensor, scales: int = 4) -> Tensor:
+    """Mean absolute difference of the slopes, at strides 1, 2, 4, 8: edges where the target has them."""
+    gap = prediction - target
+    total = gap.new_zeros(())
+    for k in range(scales):
+        step = gap[..., :: 2**k, :: 2**k]
+        total = total + step.diff(dim=3).abs().mean() + step.diff(dim=2).abs().mean()
+    return total
+
+
+def ordinal_loss(prediction: Tensor, target: Tensor, pairs: int, generator: torch.Generator) -> Tensor:
+    """Which of two random pixels is nearer; pairs that are about equally far do not count.
+
+    Args:
+        prediction: [B, 1, H, W] normalised.
+        target: [B, 1, H, W] tamed inverse depth.
+        pairs: Number of pairs a picture.
+        generator: Where chance comes from.
+    """
+    batch = prediction.shape[0]
+    p, t = prediction.flatten(1), target.flatten(1)
+    index = torch.randint(p.shape[1], (2, batch, pairs), generator=generator)
+    gap = t.gather(1, index[0]) - t.gather(1, index[1])
+    larger = torch.maximum(t.gather(1, index[0]), t.gather(1, index[1]))
+    counts = (gap.abs() > 0.08 * larger + 0.005).float()
+    wrong = F.softplus(-2 * gap.sign() * (p.gather(1, index[0]) - p.gather(1, index[1])))
+    return (wrong * counts).sum() / counts.sum().clamp_min(1)
+
+
+def depth_loss(prediction: Tensor, inverse_depth: Tensor, generator: torch.Generator) -> Tensor:
+    """The loss of training: value, slopes and order.
+
+    Args:
+        prediction: [B, 1, h, w] raw output.
+        inverse_depth: [B, 1, h, w] truth in 1 / metres, 0 for the sky.
+        generator: Where chance comes from.
+    """
+    tamed = tame(inverse_depth)
+    p, t = normalise(prediction), normalise(tamed)
+    # a nearly flat scene would be blown up by its own normalisation
+    t = t.clamp(-8, 8)
+    return value_loss(p, t) + 0.5 * gradient_loss(p, t) + 0.4 * ordinal_loss(p, tamed, 1500, generator)
+
+
+def points_loss(prediction: Tensor, places: Tensor, values: Tensor) -> Tensor:
+    """Loss on a few labelled points: their order, and their values after normalisation.
+
+    Args:
+        prediction: [B, 1, h, w] raw output.
+        places: [B, N, 2] (x, y) in [-1, 1] across the picture; outside for unused rows.
+        values: [B, N] inverse depth in [0, 1]; NaN for unused rows.
+    """
+    p = normalise(prediction)
+    found = F.grid_sample(p, places[:, None], align_corners=False, padding_mode="border")[:, 0, 0]  # [B, N]
+    known = ~torch.isnan(values)
+    safe = torch.where(known, values, torch.zeros_like(values))
+    gap = safe[:, :, None] - safe[:, None, :]
+    counts = (gap.abs() > 0.03) & known[:, :, None] & known[:, None, :]
+    wrong = F.softplus(-2 * gap.sign() * (found[:, :, None] - found[:, None, :]))
+    order = (wrong * counts).sum() / counts.sum().clamp_min(1)
+    n = known.sum(dim=1, keepdim=True).clamp_min(1)
+    f0 = torch.where(known, found, torch.zeros_like(found))
+    mf, mv = f0.sum(1, keepdim=True) / n, safe.sum(1, keepdim=True) / n
+    df, dv = (f0 - mf) * known, (safe - mv) * known
+    df = df / (df.abs().sum(1, keepdim=True) / n).clamp_min(1e-3)
+    dv = dv / (dv.abs().sum(1, keepdim=True) / n).clamp_min(1e-3)
+    return order + 0.7 * (df - dv).abs().sum() / known.sum().clamp_min(1)

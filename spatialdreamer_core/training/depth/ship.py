@@ -1,0 +1,61 @@
+"""From a checkpoint to the file that ships: ONNX, weights in half precision, computed in single precision."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from spatialdreamer_core.models.depth_net import DepthNet, create_depth_net
+
+
+def load_average(checkpoint: Path) -> DepthNet:
+    """The averaged weights of a checkpoint, rounded to half precision as they ship."""
+    state = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    net = create_depth_net()
+    net.load_state_dict({k: v.half().float() for k, v in state["average"].items()})
+    return net.eval()
+
+
+def export_onnx(net: DepthNet, path: Path) -> None:
+    """Write a graph with free batch, height and width; large tensors are stored as float16 and cast when loaded."""
+    onnx: Any = importlib.import_module("onnx")  # a tool of training only
+    helper, numpy_helper, kinds = onnx.helper, onnx.numpy_helper, onnx.TensorProto
+
+    scratch = path.with_suffix(".full.onnx")
+    torch.onnx.export(
+        net, (torch.rand(1, 3, 192, 320),), str(scratch), input_names=["picture"], output_names=["inverse_depth"],
+        dynamic_axes={"picture": {0: "b", 2: "h", 3: "w"}, "inverse_depth": {0: "b", 2: "h2", 3: "w2"}},
+        opset_version=17, dynamo=False,
+    )  # fmt: skip
+    model = onnx.load(str(scratch))
+    kept: list[Any] = []
+    casts: list[Any] = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != kinds.FLOAT or np.prod(tensor.dims) < 256:
+            kept.append(tensor)
+            continue
+        half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name + "_half")
+        kept.append(half)
+        casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=kinds.FLOAT, name=f"cast_{tensor.name}"))
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*casts, *nodes])
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    scratch.unlink()
+
+
+def load_shipped(path: Path) -> DepthNet:
+    """The torch network with the weights of an exported file: the reference, and the way to continue from it."""
+    onnx: Any = importlib.import_module("onnx")
+    values = {
+        t.name.removesuffix("_half"): onnx.numpy_helper.to_array(t) for t in onnx.load(str(path)).graph.initializer
+    }
+    net = create_depth_net()
+    state = {k: torch.from_numpy(np.array(values[k], np.float32)) for k in net.state_dict()}
+    net.load_state_dict(state)
+    return net.eval()

@@ -1,0 +1,1 @@
+"""Small rendered worlds with exact depth, flow, second eye and occlusion."""

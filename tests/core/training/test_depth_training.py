@@ -1,0 +1,111 @@
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from spatialdreamer_core.models.depth_net import create_depth_net  # noqa: E402
+from spatialdreamer_core.training.depth import losses  # noqa: E402
+from spatialdreamer_core.training.depth.data import Points, Shards  # noqa: E402
+from spatialdreamer_core.training.depth.figures import still_figures  # noqa: E402
+from spatialdreamer_core.training.depth.labels import LABELS  # noqa: E402
+from spatialdreamer_core.training.depth.loop import TrainConfig, rate_at, start, train  # noqa: E402
+
+
+@pytest.fixture
+def truth():
+    return torch.rand(2, 1, 12, 18, generator=torch.Generator().manual_seed(1)) + 0.05
+
+
+def loss_of(prediction, truth):
+    return float(losses.depth_loss(prediction, truth, torch.Generator().manual_seed(0)))
+
+
+def test_scale_and_offset_of_a_prediction_cost_nothing(truth):
+    guess = torch.rand(truth.shape, generator=torch.Generator().manual_seed(2))
+    assert loss_of(guess, truth) == pytest.approx(loss_of(7 * guess - 3, truth), rel=1e-4)
+
+
+def test_the_truth_is_better_than_noise_and_noise_than_the_reverse(truth):
+    noise = torch.rand(truth.shape, generator=torch.Generator().manual_seed(2))
+    tamed = losses.tame(truth)
+    assert loss_of(tamed, truth) < loss_of(noise, truth) < loss_of(-tamed, truth)
+
+
+def test_labelled_points_pull_towards_their_order():
+    places = torch.tensor([[[-0.5, 0.0], [0.5, 0.0], [2.0, 2.0]]])
+    values = torch.tensor([[0.9, 0.1, float("nan")]])
+    right = torch.linspace(1, -1, 16).repeat(8, 1)[None, None]
+    good, bad = losses.points_loss(right, places, values), losses.points_loss(-right, places, values)
+    assert torch.isfinite(good)
+    assert good < bad
+
+
+def test_the_network_halves_the_picture_and_stays_small():
+    net = create_depth_net().eval()
+    with torch.no_grad():
+        out = net(torch.rand(1, 3, 64, 96))
+    assert out.shape == (1, 1, 32, 48)
+    assert sum(p.numel() for p in net.parameters()) <= 8e6
+
+
+def test_perfect_depth_has_perfect_figures_and_a_constant_the_worst():
+    truth = np.random.default_rng(0).random((20, 30), np.float32)
+    known = np.ones(truth.shape, bool)
+    best = still_figures(3 * truth + 2, truth, known)
+    worst = still_figures(np.zeros_like(truth), truth, known)
+    assert (best.nrmse, best.spearman, best.ordinal) == pytest.approx((0, 1, 1), abs=1e-5)
+    assert (worst.nrmse, worst.spearman, worst.ordinal) == pytest.approx((1, 0, 0.5), abs=1e-5)
+
+
+def test_labels_lie_in_the_picture():
+    entries = json.loads(LABELS.read_text())
+    rows = np.concatenate([np.array(e["points"]) for e in entries.values()])
+    assert len(entries) >= 20
+    assert rows.min() >= 0
+    assert rows.max() <= 1
+
+
+def test_the_rate_rises_then_falls_to_nearly_nothing():
+    assert rate_at(0) < rate_at(0.02) > rate_at(0.5) > rate_at(1) > 0
+
+
+def make_shard(folder, name="a_0000.npz"):
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 255, (3, 54, 96, 3), np.uint8)
+    np.savez(folder / name, pictures=pictures, inverse_depth=rng.random((3, 54, 96)).astype(np.float16))
+
+
+def test_a_batch_depends_only_on_the_random_numbers(tmp_path):
+    make_shard(tmp_path / "d")
+    shards = Shards(tmp_path / "d")
+    one, two = (shards.batch(2, np.random.default_rng(5), 0.1) for _ in range(2))
+    assert torch.equal(one.pictures, two.pictures)
+    assert one.inverse_depth.shape[2] * 2 == one.pictures.shape[2]
+    assert 0 <= float(one.pictures.min()) <= float(one.pictures.max()) <= 1
+
+
+def test_a_labelled_picture_becomes_places_between_minus_one_and_one(tmp_path):
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "x.png"), np.zeros((40, 60, 3), np.uint8))
+    (tmp_path / "points.json").write_text(json.dumps({"x.png": [[0.5, 0.5, 0.3], [0.2, 0.9, 0.8]]}))
+    _, places, values = Points(tmp_path).batch(1, np.random.default_rng(0), 0.1)
+    known = ~torch.isnan(values)
+    assert known.any()
+    assert places[known].abs().max() < 1
+
+
+def test_a_run_writes_a_checkpoint_from_which_it_goes_on(tmp_path):
+    make_shard(tmp_path / "data")
+    (tmp_path / "out").mkdir()
+    config = TrainConfig(minutes=0.0005, batch=1, save_every=1)
+    net, _ = start(None, None)
+    train(net, tmp_path / "data", tmp_path / "out", config)
+    first = len((tmp_path / "out" / "curve.jsonl").read_text().splitlines())
+    again, resume = start(None, tmp_path / "out" / "last.pt")
+    assert resume is not None
+    train(again, tmp_path / "data", tmp_path / "out", config, resume=resume)
+    assert len((tmp_path / "out" / "curve.jsonl").read_text().splitlines()) > first
