@@ -17,6 +17,8 @@ SHRINK = 0.004
 """Added to both variances of a fit: a nearly flat picture says little of its scale, so it stays near 1."""
 DEPTH_SIGMA = 0.15
 """Disagreement (parts of the shot's range) at which a neighbour's weight has fallen to 0.44: the flow erred there."""
+APART = 0.25
+"""Two keys' depths of one pixel that differ by more are two things, not one seen twice."""
 TRUST_FLOOR = 0.02
 """Weight left to a key that the flow does not confirm, so that a pixel seen in neither still gets the nearer key's."""
 
@@ -186,7 +188,7 @@ def carry(
 
 
 @njit(cache=True, nogil=True)
-def _add_neighbour(  # noqa: PLR0917 - numba takes no keyword-only arguments
+def _add_neighbour(
     total: NDArray[np.float32],
     weights: NDArray[np.float32],
     own: NDArray[np.float32],
@@ -210,7 +212,7 @@ def _add_neighbour(  # noqa: PLR0917 - numba takes no keyword-only arguments
 
 
 @njit(cache=True, nogil=True)
-def _mix(  # noqa: PLR0917
+def _mix(
     a: NDArray[np.float32],
     b: NDArray[np.float32],
     trust_a: NDArray[np.float32],
@@ -226,5 +228,9 @@ def _mix(  # noqa: PLR0917
         for j in range(w):
             say_a = trust_a[i, j] * near_a + floor_a
             say_b = trust_b[i, j] * near_b + floor_b
-            depth[i, j] = (say_a * a[i, j] + say_b * b[i, j]) / (say_a + say_b)
+            # a figure and what is behind it: a mean would be a third thing that is nowhere, so the stronger wins
+            if abs(a[i, j] - b[i, j]) > np.float32(APART):
+                depth[i, j] = a[i, j] if say_a >= say_b else b[i, j]
+            else:
+                depth[i, j] = (say_a * a[i, j] + say_b * b[i, j]) / (say_a + say_b)
     return depth

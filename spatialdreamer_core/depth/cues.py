@@ -33,7 +33,7 @@ class CueWeights:
     """
 
     parallax: float = 1.0
-    figure: float = 0.5
+    figure: float = 0.35
     warmth: float = 0.17
     sharpness: float = 0.4
     sky: float = 0.3

@@ -51,12 +51,12 @@ def depth_from_png(data: bytes) -> NDArray[np.float32]:
     return np.asarray(levels, np.float32) / np.float32(NEAREST)
 
 
-def depth_npz(inverse_depths: Sequence[NDArray[np.float32]], first_index: int = 0) -> bytes:
-    """Write frames as one compressed npz: ``depth`` uint16 [T, h, w] (65535 nearest), ``first_index`` int64.
+def depth_npz(inverse_depths: Sequence[NDArray[np.float32]]) -> bytes:
+    """Write all frames of a source as one compressed npz: ``depth`` uint16 [T, h, w], 65535 nearest.
 
     Holds all frames in memory: for clips, not for films.
     """
     levels = np.stack([np.rint(np.clip(frame, 0, 1) * NEAREST).astype(np.uint16) for frame in inverse_depths])
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, depth=levels, first_index=np.int64(first_index))
+    np.savez_compressed(buffer, depth=levels)
     return buffer.getvalue()

@@ -4,6 +4,8 @@
 
 * ``near=bright`` (default): larger values are nearer. ``near=dark``: smaller values are nearer. ``near=metres``: values
   are distances in any unit, and 0 means unknown, taken as far.
+  Values are taken as they are stored (a shot's range is found later), so grey video may be of limited or full range;
+  metres need pictures or arrays.
 * ``colours=grey|inferno|magma|plasma|viridis|turbo|jet``: how a picture was painted; recognised if left out.
 
 The path is the depth itself (a video, ``.npz``, ``.npy``, a folder of pictures), or a folder with one entry per source:

@@ -197,6 +197,13 @@ def test_a_pixel_that_neither_key_confirms_takes_the_nearer_key() -> None:
     np.testing.assert_allclose(carry(far, near, unseen, unseen, 0.75), 0.8, atol=0.02)
 
 
+def test_where_two_keys_show_two_things_one_of_them_is_taken_and_no_mean() -> None:
+    seen = FlowLink(np.zeros((2, 3, 2), np.float32), np.ones((2, 3), np.float32))
+    far, near = np.full((2, 3), 0.2, np.float32), np.full((2, 3), 0.8, np.float32)
+    assert set(np.unique(carry(far, near, seen, seen, 0.4))) == {np.float32(0.2)}
+    np.testing.assert_allclose(carry(far, far + np.float32(0.1), seen, seen, 0.5), 0.25, atol=1e-5)
+
+
 def test_alignment_finds_scale_and_shift_in_spite_of_outliers_and_keeps_within_limits() -> None:
     rng = np.random.default_rng(0)
     depth = rng.random((40, 60)).astype(np.float32)
