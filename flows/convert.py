@@ -12,6 +12,8 @@ from prefect.cache_policies import NO_CACHE
 from flows.config import RunConfig
 from flows.run_convert import MANIFEST, REPORT, Prepared, prepare, publish_manifest, publish_report, record_run
 from flows.run_convert import convert_sources as convert_all
+from spatialdreamer_core.store.lock import exclusive_run
+from spatialdreamer_core.store.place import Place
 from tasks.convert_library import LibraryReport, Progress
 
 PROGRESS_EVERY_S = 5.0
@@ -48,12 +50,13 @@ def convert(config: RunConfig, listener: Listener | None = None) -> LibraryRepor
     run = prepare(config)
     logger = get_run_logger()
     logger.info("run %s: %d sources to %s", run.run_id, len(run.stems), config.output)
-    try:
-        report = convert_sources(run, listener)
-    finally:
-        rows = compact_manifest(config.output)
-        write_page(config.output)
-    record_run(run, report)
+    with exclusive_run(Place(config.output)):
+        try:
+            report = convert_sources(run, listener)
+        finally:
+            rows = compact_manifest(config.output)
+            write_page(config.output)
+        record_run(run, report)
     create_markdown_artifact(summary(report, config.output, rows), key="convert-summary")
     return report
 

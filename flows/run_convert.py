@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from uuid import uuid4
 
 from flows.config import RunConfig
 from infra.ray_session import ray_session
+from spatialdreamer_core.errors import ConfigError
 from spatialdreamer_core.report.page import write_report
+from spatialdreamer_core.store.lock import exclusive_run
 from spatialdreamer_core.store.manifest import compact, read_fragment, table_bytes
 from spatialdreamer_core.store.place import Place, canonical_json
 from spatialdreamer_core.video.media import list_sources
@@ -55,6 +58,8 @@ def prepare(config: RunConfig) -> Prepared:
     """
     started = time.monotonic()
     uris = list_sources(config.sources, config.include, config.exclude)
+    if Path(config.output).absolute() in {Path(source).absolute() for source in config.sources}:
+        raise ConfigError(f"output {config.output} is a source folder itself; give a folder of its own for the results")
     Place(config.output).prepare()
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:6]}"
     return Prepared(config, run_id, output_stems(config.sources, uris), started)
@@ -101,9 +106,9 @@ def publish_report(output: str) -> None:
     place = Place(output)
     data = place.read(MANIFEST)
     assert data is not None, "the manifest is published before the page"
-    rows = read_fragment(data, MANIFEST).to_pylist()
+    table = read_fragment(data, MANIFEST)
     with place.scratch(".html") as path:
-        write_report(rows, lambda row: place.read(row["sheet"]) if row.get("sheet") else None, path)
+        write_report(table, lambda row: place.read(row["sheet"]) if row.get("sheet") else None, path)
         place.publish_file(path, REPORT)
 
 
@@ -116,10 +121,11 @@ def record_run(run: Prepared, report: LibraryReport) -> None:
 def run_convert(config: RunConfig, on_progress: Callable[[Progress], None]) -> LibraryReport:
     """Do a whole run without Prefect. The manifest and the page are written even if it stops early."""
     run = prepare(config)
-    try:
-        report = convert_sources(run, on_progress)
-    finally:
-        publish_manifest(config.output)
-        publish_report(config.output)
-    record_run(run, report)
+    with exclusive_run(Place(config.output)):
+        try:
+            report = convert_sources(run, on_progress)
+        finally:
+            publish_manifest(config.output)
+            publish_report(config.output)
+        record_run(run, report)
     return report

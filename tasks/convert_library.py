@@ -6,10 +6,10 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from spatialdreamer_core.config import ConvertConfig
-from spatialdreamer_core.convert.finish import Finished, forget_chunks, read_commits, read_finished
+from spatialdreamer_core.convert.finish import Finished, find_finished, forget_chunks, read_commits, read_finished
 from spatialdreamer_core.convert.plan import SourcePlan
 from spatialdreamer_core.convert.segment import STAGES, Commit, identity_row, settings_json
 from spatialdreamer_core.metrics.comfort import add_cut_changes
@@ -227,9 +227,14 @@ class ConvertLibrary:
         self._sources[source.uri] = source
         self._counts["frames"] += source.frames
         plan = source.plan
-        if (done := read_finished(self._place, plan, source.stem)) is not None and self._restore_rows(source):
+        if (done := read_finished(self._place, plan, source.stem)) is not None and self._restore_rows(
+            source, source.stem
+        ):
             forget_chunks(plan, self._place)  # a crash may have come between the record and this
             self._close(source, done, message=f"{source.uri}: done before")
+            return
+        if (twin := find_finished(self._place, plan)) is not None and self._restore_rows(source, twin.stem):
+            yield self._finish_job("copy", source)
             return
         commits = read_commits(self._place, plan)
         for index, commit in commits.items():
@@ -286,9 +291,11 @@ class ConvertLibrary:
             self._close(source, None)
             yield from self._open_twins(source)
             return
-        plan = source.plan
-        job = FinishJob(plan.work_key, plan.info.source_id, source.uri, source.stem)
-        yield Job(f"finish {source.uri}", "finish", job, priority=(0,), deadline_s=FINISH_DEADLINE_S)
+        yield self._finish_job("finish", source)
+
+    def _finish_job(self, kind: Literal["finish", "copy"], source: _Source) -> Job:
+        payload = FinishJob(source.plan.work_key, source.plan.info.source_id, source.uri, source.stem)
+        return Job(f"{kind} {source.uri}", kind, payload, priority=(0,), deadline_s=FINISH_DEADLINE_S)
 
     def _finished(self, job: FinishJob, done: Finished | None, failure: Failure | None) -> Iterator[Job]:
         source = self._sources[job.uri]
@@ -305,10 +312,8 @@ class ConvertLibrary:
             self._close(source, None, message=failure.message)
         else:
             self._close(source, done, message=f"{source.uri}: done")
-        twins = list(self._open_twins(source))
-        yield from twins
-        if done is not None and not twins:
             forget_chunks(source.plan, self._place)
+        yield from self._open_twins(source)
 
     def _open_twins(self, source: _Source) -> Iterator[Job]:
         for uri in self._twins.pop(source.uri, []):
@@ -328,18 +333,19 @@ class ConvertLibrary:
     def _write_fragment(self, source: _Source) -> None:
         if source.rows:
             rows = add_cut_changes([source.rows[index] for index in sorted(source.rows)])
-            self._place.publish(_fragment(source), fragment_bytes(rows))
+            self._place.publish(_fragment(source.plan, source.stem), fragment_bytes(rows))
 
-    def _restore_rows(self, source: _Source) -> bool:
-        """Take the rows of a source that an earlier run finished; False if they are gone."""
-        data = self._place.read(_fragment(source))
+    def _restore_rows(self, source: _Source, stem: str) -> bool:
+        """Take the rows of a source that was finished before under a name; False if they are gone."""
+        name = _fragment(source.plan, stem)
+        data = self._place.read(name)
         if data is None:
             return False
-        rows = read_fragment(data, _fragment(source)).to_pylist()
+        rows = read_fragment(data, name).to_pylist()
         if len(rows) != len(source.plan.segments) or any(row["status"] != "done" for row in rows):
             return False
         for row in rows:
-            source.rows[row["segment"]] = row
+            source.rows[row["segment"]] = self._own(source, row)
             self._count_done(source.plan.segments[row["segment"]], made=False)
         return True
 
@@ -398,9 +404,9 @@ class ConvertLibrary:
         self._on_progress(replace(event, **totals))
 
 
-def _fragment(source: _Source) -> str:
-    name = hashlib.sha256(source.stem.encode()).hexdigest()[:8]
-    return f"{FRAGMENTS}/{source.plan.work_key}-{source.plan.info.source_id}-{name}.parquet"
+def _fragment(plan: SourcePlan, stem: str) -> str:
+    name = hashlib.sha256(stem.encode()).hexdigest()[:8]
+    return f"{FRAGMENTS}/{plan.work_key}-{plan.info.source_id}-{name}.parquet"
 
 
 def _source_fragment(uri: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spatialdreamer_core.config import ConvertConfig
-from spatialdreamer_core.convert.finish import Finished, finish_source
+from spatialdreamer_core.convert.finish import copy_finished, finish_source
 from spatialdreamer_core.convert.plan import SourcePlan, plan_from_bytes, work_folder
 from spatialdreamer_core.convert.planning import plan_source
 from spatialdreamer_core.convert.segment import Commit, convert_segment
@@ -14,6 +14,7 @@ from spatialdreamer_core.depth.registry import create_depth_estimator
 from spatialdreamer_core.errors import StoreError
 from spatialdreamer_core.flow.dis import create_flow
 from spatialdreamer_core.store.place import Place
+from tasks.process import keep_freed_memory
 
 PLANS_KEPT = 8
 
@@ -37,7 +38,7 @@ class SegmentJob:
 
 @dataclass(frozen=True, slots=True)
 class FinishJob:
-    """Which source to join, and under which name.
+    """Which source to join, or to copy from its twin, and under which name.
 
     Attributes:
         work_key: Name of the work.
@@ -68,6 +69,7 @@ class ConvertWorker:
     def __init__(self, config: ConvertConfig, place_url: str, run_id: str, device: str = "cpu") -> None:
         import cv2
 
+        keep_freed_memory()
         cv2.setNumThreads(1)  # one core per worker: many segments side by side beat many threads on one
         self._config = config
         self._place = Place(place_url)
@@ -77,14 +79,16 @@ class ConvertWorker:
         self._plans: OrderedDict[tuple[str, str, str], SourcePlan] = OrderedDict()
 
     def run(self, kind: str, payload: Any) -> Any:
-        """Do one job: ``plan`` (a uri), ``segment`` (a SegmentJob) or ``finish`` (a FinishJob)."""
+        """Do one job: ``plan`` (a uri), ``segment`` (a SegmentJob), ``finish`` or ``copy`` (a FinishJob)."""
         match kind:
             case "plan":
                 return self._plan(payload)
             case "segment":
                 return self._segment(payload)
             case "finish":
-                return self._finish(payload)
+                return finish_source(self._load_for(payload), payload.stem, self._config, self._place)
+            case "copy":
+                return copy_finished(self._load_for(payload), payload.stem, self._config, self._place)
         raise ValueError(f"no job is called {kind!r}")
 
     def _plan(self, uri: str) -> SourcePlan:
@@ -96,9 +100,8 @@ class ConvertWorker:
         segment = plan.segments[job.index]
         return convert_segment(plan, segment, self._config, estimator, self._flow, self._place, run_id=self._run_id)
 
-    def _finish(self, job: FinishJob) -> Finished:
-        plan = self._load(job.work_key, job.source_id, job.uri)
-        return finish_source(plan, job.stem, self._config, self._place)
+    def _load_for(self, job: FinishJob) -> SourcePlan:
+        return self._load(job.work_key, job.source_id, job.uri)
 
     def _load(self, work_key: str, source_id: str, uri: str) -> SourcePlan:
         name = work_key, source_id, uri

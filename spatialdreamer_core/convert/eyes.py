@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from spatialdreamer_core.config import ConvertConfig
 from spatialdreamer_core.convert.clock import StageClock
 from spatialdreamer_core.convert.plan import SourcePlan
-from spatialdreamer_core.convert.small import small_pictures, small_size
+from spatialdreamer_core.convert.small import small_grey, small_rgb, small_size
 from spatialdreamer_core.convert.source_depth import frame_offset
 from spatialdreamer_core.depth.edges import snap_edges
+from spatialdreamer_core.depth.keys import MAX_REACH
 from spatialdreamer_core.depth.protocol import DepthEstimator
 from spatialdreamer_core.depth.stabilise import DepthStabiliser
-from spatialdreamer_core.flow.dis import FlowEstimator
+from spatialdreamer_core.flow.dis import FlowEstimator, half_size_flow
 from spatialdreamer_core.geometry.disparity import disparity_from_inverse_depth
 from spatialdreamer_core.geometry.fill import fill_holes
 from spatialdreamer_core.geometry.reveal import Reveal
@@ -127,27 +128,30 @@ class EyeMaker:
             start=first,
             stop=stop,
             shot_start=frame_offset(self.plan.info, self.plan.scan) + segment.shot_start,
-            reach=0 if self.config.depth.import_from else 2,
+            reach=0 if self.config.depth.import_from else MAX_REACH,
+            sharpen=snap_edges,
         )
+        size, colour = self._small_size, self.plan.info.video.colour
+        blank = np.zeros((size[1], size[0], 3), np.uint8)  # where nobody looks at colours
         frames: dict[int, Frame] = {}
         for index, frame in self._decoded(stabiliser.first_needed, stabiliser.end_needed):
             with self.clock.stage("shrink"):
-                rgb, grey = small_pictures(frame, self._small_size, self.plan.info.video.colour)
+                grey = small_grey(frame, size)
+                rgb = small_rgb(frame, size, colour) if stabiliser.needs_colour(index) else blank
             frames[index] = frame
             with self.clock.stage("depth"):
                 steady = stabiliser.push(index, rgb, grey, self._seconds(segment.shot_start + index))
             for depth in steady:
                 with self.clock.stage("depth"):
-                    sharp = snap_edges(depth.inverse_depth, depth.small_rgb)
                     disparity = disparity_from_inverse_depth(
-                        sharp,
+                        depth.inverse_depth,
                         strength_pct=stereo.strength_pct,
                         convergence=stereo.convergence,
                         width_px=self.plan.info.video.width,
                     )
                 kept = frames.pop(depth.index)
                 frames = {i: frame for i, frame in frames.items() if i > depth.index}  # the lead-in is spent
-                yield _Deep(segment.shot_start + depth.index, kept, sharp, disparity, depth.small_grey)
+                yield _Deep(segment.shot_start + depth.index, kept, depth.inverse_depth, disparity, depth.small_grey)
         stabiliser.finish()
 
     def _decoded(self, first: int, end: int) -> Iterator[tuple[int, Frame]]:
@@ -176,7 +180,7 @@ class EyeMaker:
             splatted = splat(here.frame, disparity)
         with self.clock.stage("flow"):
             reveals = [
-                Reveal(there.frame, there.disparity, self.flow.estimate(here.grey, there.grey))
+                Reveal(there.frame, there.disparity, half_size_flow(self.flow, here.grey, there.grey))
                 for offset in (-self.reach, self.reach)
                 if offset and (there := window.get(index + offset)) is not None
             ]

@@ -2,7 +2,7 @@
 
 import json
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ class Finished:
     """The record that a source is done; exists only after its files.
 
     Attributes:
+        stem: Output path without suffix.
         files: Keys of the files that people get.
         sha256: Their digests.
         bytes: Their sizes.
@@ -29,6 +30,7 @@ class Finished:
         notes: What was converted or left out on the way, one sentence each.
     """
 
+    stem: str
     files: tuple[str, ...]
     sha256: tuple[str, ...]
     bytes: tuple[int, ...]
@@ -55,13 +57,21 @@ def finished_key(plan: SourcePlan, stem: str) -> str:
 
 def read_finished(place: Place, plan: SourcePlan, stem: str) -> Finished | None:
     """The record of a finished source, if its files are still there as they were written."""
-    data = place.read(finished_key(plan, stem))
+    return _whole(place, finished_key(plan, stem))
+
+
+def find_finished(place: Place, plan: SourcePlan) -> Finished | None:
+    """A record of the same content and settings under any name, if its files are still there."""
+    keys = place.keys(f"{plan.folder}/finished")
+    return next((done for key in keys if (done := _whole(place, key)) is not None), None)
+
+
+def _whole(place: Place, key: str) -> Finished | None:
+    data = place.read(key)
     if data is None:
         return None
-    plain = json.loads(data)
-    done = Finished(
-        tuple(plain["files"]), tuple(plain["sha256"]), tuple(plain["bytes"]), plain["frames"], tuple(plain["notes"])
-    )
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(data).items()}
+    done = Finished(**plain)
     whole = all(place.size(key) == size for key, size in zip(done.files, done.bytes, strict=True))
     return done if whole else None
 
@@ -125,7 +135,26 @@ def finish_source(plan: SourcePlan, stem: str, config: ConvertConfig, place: Pla
             place.publish_file(scratch, key)
     if config.export_depth:
         _publish_depth(plan, stem, place)
-    done = Finished(keys, tuple(digests), tuple(sizes), len(plan.scan.pts), tuple(notes))
+    done = Finished(stem, keys, tuple(digests), tuple(sizes), len(plan.scan.pts), tuple(notes))
+    place.publish(finished_key(plan, stem), canonical_json(asdict(done)))
+    return done
+
+
+def copy_finished(plan: SourcePlan, stem: str, config: ConvertConfig, place: Place) -> Finished:
+    """Give a source that was converted under another name its files under this one.
+
+    Raises:
+        StoreError: If the other's files are gone.
+    """
+    other = find_finished(place, plan)
+    if other is None:
+        raise StoreError(f"{plan.info.uri}: its twin's files are gone; run the same command again")
+    keys = output_keys(stem, config)
+    for there, here in zip(other.files, keys, strict=True):
+        place.copy(there, here)
+    if config.export_depth:
+        _publish_depth(plan, stem, place)
+    done = replace(other, stem=stem, files=keys)
     place.publish(finished_key(plan, stem), canonical_json(asdict(done)))
     return done
 

@@ -16,7 +16,7 @@ from spatialdreamer_core.convert.plan import (
     work_folder,
     work_key,
 )
-from spatialdreamer_core.convert.small import small_pictures, small_size
+from spatialdreamer_core.convert.small import small_rgb, small_size
 from spatialdreamer_core.convert.source_depth import frame_offset, source_depth
 from spatialdreamer_core.depth.imported import for_source
 from spatialdreamer_core.depth.normalise import normalise, shot_range
@@ -64,7 +64,7 @@ class ShotSampler:
         video = self.info.video
         pixel_format = working_format(self.info, resolve_codec(self.config.encode.codec, self.info))
         size = small_size(video.width, video.height, self.config.depth.width, video.sample_aspect)
-        rgb, _ = small_pictures(convert_frame(picture, video, pixel_format, 0), size, video.colour)
+        rgb = small_rgb(convert_frame(picture, video, pixel_format, 0), size, video.colour)
         if index % SAMPLE_EVERY == 0:
             self.finish()
             self._waiting = index, rgb, float(picture.time or 0.0)
@@ -155,6 +155,6 @@ def _look_at_middle(
     size = small_size(video.width, video.height, config.depth.width, video.sample_aspect)
     frames = decode(info.uri, info, pixel_format, scanned.pts, middle, middle + 1, counted_from=scanned.counted_from)
     frame = next(iter(frames))
-    rgb, _ = small_pictures(frame, size, video.colour)
+    rgb = small_rgb(frame, size, video.colour)
     index = frame_offset(info, scanned) + middle
     return look(sampler.estimator, rgb, rgb, index, float(scanned.pts[middle] * video.time_base))

@@ -22,32 +22,27 @@ def small_size(width: int, height: int, depth_width: int, sample_aspect: Fractio
     return _even(shown * scale), _even(height * scale)
 
 
-def small_pictures(
-    frame: Frame, size: tuple[int, int], colour: ColourInfo
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Shrink a frame by area.
+def small_rgb(frame: Frame, size: tuple[int, int], colour: ColourInfo) -> NDArray[np.uint8]:
+    """Shrink a frame by area to [h, w, 3] RGB.
 
     Args:
         frame: Any format.
         size: (columns, rows).
         colour: Decides matrix and range.
-
-    Returns:
-        [h, w, 3] uint8 RGB and [h, w] uint8 luma (as coded, not stretched to full range).
     """
     y, u, v = (_shrink(plane, size) for plane in frame.planes)
-    return yuv_to_rgb(y, u, v, bits=frame.format.bits, colour=colour, picture_height=frame.height), _to_8_bit(
-        y, frame.format.bits
-    )
+    return yuv_to_rgb(y, u, v, bits=frame.format.bits, colour=colour, picture_height=frame.height)
+
+
+def small_grey(frame: Frame, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Shrink a frame's luma by area to [h, w], 8 bit, as coded (not stretched to full range)."""
+    y, bits = _shrink(frame.y, size), frame.format.bits
+    return (y if bits == 8 else y >> (bits - 8)).astype(np.uint8, copy=False)
 
 
 def _shrink(plane: Plane, size: tuple[int, int]) -> Plane:
     shrinks = plane.shape[1] >= size[0] and plane.shape[0] >= size[1]
     return cast(Plane, cv2.resize(plane, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
-
-
-def _to_8_bit(plane: Plane, bits: int) -> NDArray[np.uint8]:
-    return (plane if bits == 8 else plane >> (bits - 8)).astype(np.uint8, copy=False)
 
 
 def _even(value: float) -> int:

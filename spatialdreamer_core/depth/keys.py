@@ -50,7 +50,7 @@ class KeyPlan:
         """Name the frame of the key of that number."""
         return min(number * self.interval, self.shot_length - 1)
 
-    def keys(self) -> list[int]:
+    def key_frames(self) -> list[int]:
         """List the frames of all keys, ascending."""
         return [self.key(number) for number in range(self.key_count)]
 

@@ -5,6 +5,7 @@ the same bytes as the whole shot, provided each segment is fed ``lead_in`` frame
 after its own, as far as the shot has them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,9 @@ from spatialdreamer_core.depth.protocol import DepthEstimator, DepthRequest, est
 from spatialdreamer_core.flow.dis import FlowEstimator
 
 __all__ = ["DepthRange", "DepthStabiliser", "KeyPlan", "StabilisedDepth", "carry", "normalise", "shot_range"]
+
+Sharpener = Callable[[NDArray[np.float32], NDArray[np.uint8]], NDArray[np.float32]]
+"""Takes [h, w] inverse depth and its [h, w, 3] picture, gives [h, w] inverse depth."""
 
 WEIGHTS = (3.0, 2.0, 1.0)
 """Weight in the blend of a key itself and of the keys one and two away."""
@@ -67,6 +71,7 @@ class DepthStabiliser:
         shot_start: int = 0,
         reach: int = MAX_REACH,
         half_flow: bool = True,
+        sharpen: Sharpener | None = None,
     ) -> None:
         """Prepare for frames [start, stop) of a shot.
 
@@ -82,13 +87,16 @@ class DepthStabiliser:
             reach: Keys on each side that a key is blended with; 0 leaves keys as they come, for depth that is steady
                 already.
             half_flow: Whether flow is found at half the pictures' size.
+            sharpen: Brings a steady key's depth edges onto its picture's, before flow carries it on; None leaves
+                them.
         """
         self.plan = KeyPlan(shot_length, key_interval, reach)
         self._estimator, self._flow, self._range = estimator, flow, depth_range
         self._start, self._stop = start, shot_length if stop is None else stop
         if not 0 <= start < self._stop <= shot_length or start % key_interval:
             raise ValueError(f"frames [{start}, {self._stop}) of {shot_length}: no segment that begins on a key")
-        self._shot_start, self._half_flow = shot_start, half_flow
+        self._shot_start, self._half_flow, self._sharpen = shot_start, half_flow, sharpen
+        self._coloured = {frame for key in self.plan.key_frames() for frame in (key, self.plan.partner(key))}
         self._next_in, self._next_out = self.first_needed, start
         self._frames: dict[int, _Small] = {}
         self._scaled: dict[int, NDArray[np.float32]] = {}  # by key frame
@@ -115,6 +123,10 @@ class DepthStabiliser:
         """The frame of the shot at which pushing ends (exclusive)."""
         return min(self.plan.shot_length, self._stop + self.look_ahead)
 
+    def needs_colour(self, index: int) -> bool:
+        """Tell whether a frame's colours are looked at: those of keys and of their partners are."""
+        return index in self._coloured
+
     def push(
         self, index: int, small_rgb: NDArray[np.uint8], small_grey: NDArray[np.uint8], pts_s: float = 0.0
     ) -> list[StabilisedDepth]:
@@ -122,7 +134,7 @@ class DepthStabiliser:
 
         Args:
             index: Frame in the shot: ``first_needed``, then one after the other.
-            small_rgb: [h, w, 3].
+            small_rgb: [h, w, 3]; any colours will do where ``needs_colour`` says no.
             small_grey: [h, w].
             pts_s: Presentation time, seconds.
 
@@ -173,7 +185,8 @@ class DepthStabiliser:
                 if (other := self.plan.key(near)) != key
             ]
             own = self._scaled_key(key)
-            self._smooth[key] = soft_clip(blend_key(own, neighbours, WEIGHTS[0]) if neighbours else own)
+            steady = soft_clip(blend_key(own, neighbours, WEIGHTS[0]) if neighbours else own)
+            self._smooth[key] = self._sharpen(steady, self._frames[key].rgb) if self._sharpen else steady
         return self._smooth[key]
 
     def _scaled_key(self, key: int) -> NDArray[np.float32]:

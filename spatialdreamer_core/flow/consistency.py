@@ -166,7 +166,7 @@ def trusted_flow(
 
 
 @njit(cache=True, nogil=True)
-def _compare(  # noqa: PLR0917 - numba takes no keyword-only arguments
+def _compare(
     grey_a: NDArray[np.uint8],
     grey_b: NDArray[np.uint8],
     pulled: NDArray[np.uint8],
@@ -191,7 +191,7 @@ def _compare(  # noqa: PLR0917 - numba takes no keyword-only arguments
 
 
 @njit(cache=True, nogil=True)
-def _decide(  # noqa: PLR0917
+def _decide(
     flow: NDArray[np.float32],
     agree: NDArray[np.bool_],
     bias: NDArray[np.float32],

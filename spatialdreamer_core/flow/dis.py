@@ -104,3 +104,12 @@ def upscale_flow(flow: NDArray[np.float32], h: int, w: int) -> NDArray[np.float3
     small_h, small_w = flow.shape[:2]
     scale = np.array([w / small_w, h / small_h], np.float32)
     return np.asarray(cv2.resize(flow * scale, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def half_size_flow(
+    estimator: FlowEstimator, first: NDArray[np.uint8], second: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Find flow at half the pictures' size, a quarter of the time; gives it at full size, [h, w, 2]."""
+    if min(first.shape) < 2 * SMALLEST:
+        return estimator.estimate(first, second)
+    return upscale_flow(estimator.estimate(halve(first), halve(second)), *first.shape)

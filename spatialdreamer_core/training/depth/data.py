@@ -16,8 +16,8 @@ from spatialdreamer_core.errors import ConfigError
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 SIZES_EARLY = ((128, 224), (128, 224), (160, 192), (160, 160))
-SIZES_LATE = ((160, 288), (192, 320), (192, 256), (192, 192))
-LATE = 0.6
+SIZES_LATE = ((160, 288), (160, 288), (192, 224), (192, 192))
+LATE = 0.7
 """Small pictures first: on CPU the number of pictures seen counts more than their size, until the last part."""
 MAX_POINTS = 64
 
