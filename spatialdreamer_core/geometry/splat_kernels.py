@@ -11,7 +11,7 @@ from typing import Any
 import numba
 import numpy as np
 
-_LANES = 8  # targets handled together: what a compiled loop takes in one turn
+_LANES = 16  # targets written together: a whole number of turns of every compiled loop, and little more than needed
 _PAD = _LANES + 8  # samples beyond a row that a group of targets may touch
 _FAR = 64.0  # landing places are clipped this far outside the picture; more than any tear allows
 
@@ -327,7 +327,7 @@ def _take_positions(shown, sub_x, positions, flags, n):
         here, there = positions[t], positions[t + one]
         step = there - here
         goes_on = (step > np.float32(0)) & (step < np.float32(2)) & (np.floor(there) - np.floor(here) == np.float32(1))
-        flags[t] = not (goes_on | ((here != here) & (there != there)))  # a hole is one run
+        flags[t] = not (goes_on | (np.isnan(here) & np.isnan(there)))  # a hole is one run
 
 
 @_kernel
