@@ -58,22 +58,22 @@ def made_disparity(height: int, width: int) -> NDArray[np.float32]:
 def bench(height: int, width: int, name: PixelFormatName) -> str:
     """Measure one size and format; a row of the table."""
     frame, disparity = made_frame(height, width, name), made_disparity(height, width)
-    source_x, old = forward_map(disparity), splat(frame, disparity)
+    source_x = forward_map(disparity)
     planes = frame.planes
     moved = 2 * sum(plane.nbytes for plane in planes) + disparity.nbytes + 3 * source_x.nbytes
     fresh = least_ms(lambda: [np.copy(plane) for plane in planes])
     mapped, sampled = least_ms(lambda: forward_map(disparity)), least_ms(lambda: resample(frame, source_x))
-    whole, reused = least_ms(lambda: splat(frame, disparity)), least_ms(lambda: splat(frame, disparity, reuse=old))
+    whole = least_ms(lambda: splat(frame, disparity))
     rate = OPERATIONS_PER_SAMPLE * disparity.size / whole / 1e6
     return (
-        f"{width}x{height} {name:12s} {fresh:7.3f} {mapped:7.2f} {sampled:9.2f} {whole:7.2f} {reused:7.2f} "
-        f"{whole / fresh:7.1f} {moved / 1e6:7.1f} {rate:8.1f} {100 * old.hole.mean():6.2f}"
+        f"{width}x{height} {name:12s} {fresh:7.3f} {mapped:7.2f} {sampled:9.2f} {whole:7.2f} "
+        f"{whole / fresh:7.1f} {moved / 1e6:7.1f} {rate:8.1f} {100 * np.isnan(source_x).mean():6.2f}"
     )
 
 
 def main() -> None:
     """Print the table."""
-    head = f"{'ms, one thread':22s} {'copy':>7s} {'map':>7s} {'resample':>9s} {'whole':>7s} {'reused':>7s} "
+    head = f"{'ms, one thread':22s} {'copy':>7s} {'map':>7s} {'resample':>9s} {'whole':>7s} "
     sys.stdout.write(head + f"{'ratio':>7s} {'MB':>7s} {'Gop/s':>8s} {'hole %':>6s}\n")
     for height, width in SIZES:
         for name in FORMATS:

@@ -70,7 +70,9 @@ def _whole(place: Place, key: str) -> Finished | None:
     data = place.read(key)
     if data is None:
         return None
-    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(data).items()}
+    plain: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(data).items()
+    }
     done = Finished(**plain)
     whole = all(place.size(key) == size for key, size in zip(done.files, done.bytes, strict=True))
     return done if whole else None

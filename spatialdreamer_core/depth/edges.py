@@ -14,6 +14,8 @@ VOTE_RADIUS_PX = 4
 RELIEF, SILHOUETTE = 0.03, 0.07
 # A walk up or down a ramp ends where the slope falls below this share of the steepest step on the way.
 FLAT_SHARE = 0.4
+# Slopes whose quarters differ by less than this share are even.
+EVEN_SHARE = 0.25
 # Length of a ramp up to which it is a silhouette, and from which on it is a slope.
 RAMP_PX, SLOPE_PX = 9.0, 12.0
 # Unlike colours keep a little weight and the old value a share of the vote: texture alone must not fray an edge.
@@ -71,6 +73,21 @@ def _sample(depth: Any, x: Any, y: Any) -> Any:
     top = depth[y0, x0] + s * (depth[y0, x1] - depth[y0, x0])
     bottom = depth[y1, x0] + s * (depth[y1, x1] - depth[y1, x0])
     return top + t * (bottom - top)
+
+
+@njit(cache=True, nogil=True)
+def _is_slope(depth: Any, place: Any, step: Any) -> Any:
+    """Tell whether depth changes evenly as far as a walk would go both ways: then no walk would find an end."""
+    x, y = place
+    dx, dy, slope = step
+    half = np.float32(0.5 * REACH_PX)
+    last = _sample(depth, np.float32(x - 2 * half * dx), np.float32(y - 2 * half * dy))
+    for k in range(-1, 3):
+        there = depth[y, x] if k == 0 else _sample(depth, np.float32(x + k * half * dx), np.float32(y + k * half * dy))
+        if abs(there - last - half * slope) > EVEN_SHARE * half * slope:
+            return False
+        last = there
+    return True
 
 
 @njit(cache=True, nogil=True)
@@ -151,6 +168,8 @@ def _snap(depth: Any, colour: Any, out: Any) -> None:
             if slope * RAMP_PX < RELIEF:
                 continue
             dx, dy = gx / slope, gy / slope
+            if _is_slope(depth, (x, y), (dx, dy, slope)):
+                continue
             near, way_up = _walk(depth, (x, y), (dx, dy, np.float32(1.0)), slope)
             far, way_down = _walk(depth, (x, y), (-dx, -dy, np.float32(-1.0)), slope)
             amount = 1.0 - _ramp_up(way_up + way_down, RAMP_PX, SLOPE_PX)

@@ -131,26 +131,44 @@ def _grow(disparity: Any, radius: int) -> None:
     """Widen the nearer side of every step, in place: one row up and down, ``radius`` columns to both sides."""
     height, width = disparity.shape
     row = np.empty(width, np.float32)
-    above = disparity[0].copy()
-    here = np.empty(width, np.float32)
-    step = np.float32(STEP_PX)
+    above, here, below = disparity[0].copy(), disparity[0].copy(), np.empty(width, np.float32)
     for y in range(height):
+        below[:] = disparity[min(y + 1, height - 1)]
+        _grow_down(above, here, below, row)
         out = disparity[y]
-        below = disparity[min(y + 1, height - 1)]
-        here[:] = out
-        for x in range(width):
-            d = here[x]
-            a, b = above[x], below[x]
-            highest = a if a > b else b
-            d = highest if highest > d + step else d
-            row[x] = d
-            out[x] = d
-        for x in range(width - 1):
-            left, right = row[x], row[x + 1]
-            if right > left + step:
-                for k in range(max(x - radius + 1, 0), x + 1):
-                    out[k] = right if right > out[k] + step else out[k]
-            elif left > right + step:
-                for k in range(x + 1, min(x + 1 + radius, width)):
-                    out[k] = left if left > out[k] + step else out[k]
-        above[:] = here
+        out[:] = row
+        if _steepest(row) > STEP_PX:
+            _grow_along(row, out, radius)
+        above, here, below = here, below, above
+
+
+@njit(cache=True, nogil=True)
+def _grow_down(above: Any, here: Any, below: Any, row: Any) -> None:
+    """Take the row above or below where it is nearer by a step; without branches, so that it runs in lanes."""
+    step = np.float32(STEP_PX)
+    for x in range(here.shape[0]):
+        highest = max(above[x], below[x])
+        row[x] = highest if highest > here[x] + step else here[x]
+
+
+@njit(cache=True, nogil=True)
+def _steepest(row: Any) -> Any:
+    most = np.float32(0.0)
+    for x in range(row.shape[0] - 1):
+        most = max(most, abs(row[x + 1] - row[x]))
+    return most
+
+
+@njit(cache=True, nogil=True)
+def _grow_along(row: Any, out: Any, radius: int) -> None:
+    width, step = row.shape[0], np.float32(STEP_PX)
+    for x in range(width - 1):
+        left, right = row[x], row[x + 1]
+        if abs(right - left) <= step:
+            continue
+        if right > left:
+            for k in range(max(x - radius + 1, 0), x + 1):
+                out[k] = right if right > out[k] + step else out[k]
+        else:
+            for k in range(x + 1, min(x + 1 + radius, width)):
+                out[k] = left if left > out[k] + step else out[k]

@@ -1,0 +1,1 @@
+"""Programs behind ``make bench``: ratios measured in one run on one machine. Not part of the package."""
