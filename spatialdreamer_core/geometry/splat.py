@@ -52,25 +52,20 @@ class Splat:
         return np.isnan(self.source_x)
 
 
-def splat(
-    frame: Frame, disparity: NDArray[np.float32], *, tear_px: float = DEFAULT_TEAR_PX, reuse: Splat | None = None
-) -> Splat:
+def splat(frame: Frame, disparity: NDArray[np.float32], *, tear_px: float = DEFAULT_TEAR_PX) -> Splat:
     """Make the other eye's picture: ``forward_map``, then ``resample``.
 
     Args:
         frame: The source eye.
         disparity: [H, W] float32 px of the luma plane, ``x_left - x_right``.
         tear_px: Stretch between two neighbours beyond which the surface tears, [0, 16].
-        reuse: An earlier result of the same size and format that is no longer needed; its arrays are written over.
 
     Raises:
         ValueError: If the sizes differ, or a disparity is NaN or infinite.
     """
-    disparity = _checked_map(disparity, "disparity")
     _check_size(frame, disparity)
-    source_x = np.empty_like(disparity) if reuse is None else reuse.source_x
-    _map_into(disparity, tear_px, source_x)
-    return Splat(_resample_into(frame, source_x, _empty_like(frame) if reuse is None else reuse.frame), source_x)
+    source_x = forward_map(disparity, tear_px=tear_px)
+    return Splat(resample(frame, source_x), source_x)
 
 
 def forward_map(disparity: NDArray[np.float32], *, tear_px: float = DEFAULT_TEAR_PX) -> NDArray[np.float32]:
@@ -88,7 +83,7 @@ def forward_map(disparity: NDArray[np.float32], *, tear_px: float = DEFAULT_TEAR
     """
     disparity = _checked_map(disparity, "disparity")
     source_x = np.empty_like(disparity)
-    _map_into(disparity, tear_px, source_x)
+    _require_finite(splat_kernels.map_rows(disparity, _join_limit(tear_px), source_x))
     return source_x
 
 
@@ -113,7 +108,15 @@ def resample(frame: Frame, source_x: NDArray[np.float32]) -> Frame:
     """
     source_x = _checked_map(source_x, "source_x")
     _check_size(frame, source_x)
-    return _resample_into(frame, source_x, _empty_like(frame))
+    made = _empty_like(frame)
+    bits, sub_x, sub_y = frame.format.bits, frame.format.sub_x, frame.format.sub_y
+    peak, middle = (1 << bits) - 1, 1 << (bits - 1)
+    y, u, v = np.ascontiguousarray(frame.y), np.ascontiguousarray(frame.u), np.ascontiguousarray(frame.v)
+    inside = splat_kernels.resample_planes(source_x, y, y, False, 1, 1, 0, peak, made.y, made.y)
+    inside &= splat_kernels.resample_planes(source_x, u, v, True, sub_x, sub_y, middle, peak, made.u, made.v)
+    if not inside:
+        raise ValueError("source_x leaves the picture; it must lie in [0, W) or be NaN")
+    return made
 
 
 def lost_mask(disparity: NDArray[np.float32], *, tear_px: float = DEFAULT_TEAR_PX) -> NDArray[np.bool_]:
@@ -147,6 +150,9 @@ def _checked_map(values: NDArray[np.float32], name: str) -> NDArray[np.float32]:
 def _check_size(frame: Frame, values: NDArray[np.float32]) -> None:
     if frame.y.shape != values.shape:
         raise ValueError(f"the frame is {list(frame.y.shape)} but the map is {list(values.shape)}; upsample the map")
+    chroma = (-(-frame.height // frame.format.sub_y), -(-frame.width // frame.format.sub_x))
+    if frame.u.shape != chroma or frame.v.shape != chroma:  # the kernels check no bounds
+        raise ValueError(f"chroma must be {list(chroma)}, got {list(frame.u.shape)} and {list(frame.v.shape)}")
 
 
 def _join_limit(tear_px: float) -> np.float32:
@@ -158,21 +164,6 @@ def _join_limit(tear_px: float) -> np.float32:
 def _require_finite(finite: bool) -> None:
     if not finite:
         raise ValueError("disparity holds NaN or infinity; repair the depth before warping")
-
-
-def _map_into(disparity: NDArray[np.float32], tear_px: float, source_x: NDArray[np.float32]) -> None:
-    _require_finite(splat_kernels.map_rows(disparity, _join_limit(tear_px), source_x))
-
-
-def _resample_into(frame: Frame, source_x: NDArray[np.float32], made: Frame) -> Frame:
-    bits, sub_x, sub_y = frame.format.bits, frame.format.sub_x, frame.format.sub_y
-    peak, middle = (1 << bits) - 1, 1 << (bits - 1)
-    inside = splat_kernels.resample_plane(source_x, np.ascontiguousarray(frame.y), 1, 1, 0, peak, made.y)
-    for plane, out in ((frame.u, made.u), (frame.v, made.v)):
-        inside &= splat_kernels.resample_plane(source_x, np.ascontiguousarray(plane), sub_x, sub_y, middle, peak, out)
-    if not inside:
-        raise ValueError("source_x leaves the picture; it must lie in [0, W) or be NaN")
-    return Frame(made.y, made.u, made.v, frame.format, frame.pts)
 
 
 def _empty_like(frame: Frame) -> Frame:

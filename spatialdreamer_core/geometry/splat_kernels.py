@@ -36,18 +36,23 @@ def map_rows(disparity, join_limit, source_x):
 
 
 @_kernel
-def resample_plane(source_x, plane, sub_x, sub_y, empty, peak, made):
-    """Fill ``made`` from ``plane``, with ``empty`` in holes; tell whether all positions lie in the picture."""
-    H, W = made.shape
-    columns, row, positions = _columns(W), np.zeros(W + 2 * _PAD, np.float32), np.zeros(W + 2 * _PAD, np.float32)
-    line, words, steps = np.zeros(W + 2 * _PAD, np.uint16), _words(W), _steps(W)
+def resample_planes(source_x, first, second, both, sub_x, sub_y, empty, peak, made_first, made_second):
+    """Fill one plane, or two that share their positions, ``empty`` in holes; tell whether all positions lie inside."""
+    H, W = made_first.shape
+    columns, positions, words, steps = _columns(W), np.zeros(W + 2 * _PAD, np.float32), _words(W), _steps(W)
+    rows, lines = np.zeros((2, W + 2 * _PAD), np.float32), np.zeros((2, W + 2 * _PAD), np.uint16)
     inside = True
     for j in range(H):
         _take_positions(source_x[j * sub_y], sub_x, positions, words.view(np.uint8), W)
         count = _list_steps(words, W, steps)
-        _load_row(plane[j], row)
-        inside &= _resample_row(positions, columns, steps, count, row, W, sub_x == 1, empty, peak, line)
-        _copy(line, made[j])
+        _load_row(first[j], rows[0])
+        if both:
+            _load_row(second[j], rows[1])
+        for k in range(2 if both else 1):
+            inside &= _resample_row(positions, columns, steps, count, rows[k], W, sub_x == 1, empty, peak, lines[k])
+        _copy(lines[0], made_first[j])
+        if both:
+            _copy(lines[1], made_second[j])
     return inside
 
 

@@ -206,19 +206,23 @@ def test_maps_that_do_not_fit_are_refused() -> None:
     frame = random_frame(4, 6)
     with pytest.raises(ValueError, match="upsample the map"):
         splat(frame, np.zeros((2, 3), np.float32))
+    with pytest.raises(ValueError, match="chroma must be"):
+        splat(Frame(frame.y, frame.u, frame.v[:1], frame.format, 0), np.zeros((4, 6), np.float32))
     with pytest.raises(ValueError, match="leaves the picture"):
         resample(frame, np.full((4, 6), 6, np.float32))
     with pytest.raises(ValueError, match="tear_px"):
         forward_map(np.zeros((4, 6), np.float32), tear_px=17)
 
 
-def test_a_reused_result_is_written_over_and_equals_a_fresh_one() -> None:
-    disparity = np.random.default_rng(2).normal(0, 2, (6, 70)).astype(np.float32)
-    old = splat(random_frame(6, 70, seed=1), disparity * 0)
-    fresh, made = splat(random_frame(6, 70), disparity), splat(random_frame(6, 70), disparity, reuse=old)
-    assert made.frame.y is old.frame.y
-    np.testing.assert_array_equal(made.frame.y, fresh.frame.y)
-    np.testing.assert_array_equal(made.source_x, fresh.source_x)
+def test_read_only_and_strided_input_is_taken_and_left_alone() -> None:
+    frame = random_frame(6, 70)
+    disparity = np.random.default_rng(2).normal(0, 2, (12, 70)).astype(np.float32)[::2]
+    for values in (*frame.planes, disparity):
+        values.flags.writeable = False
+    fresh = splat(frame, disparity)
+    again = splat(random_frame(6, 70), disparity.copy())
+    np.testing.assert_array_equal(fresh.frame.y, again.frame.y)
+    np.testing.assert_array_equal(fresh.source_x, again.source_x)
 
 
 def test_a_smooth_picture_is_resampled_to_what_it_is_between_the_samples() -> None:
