@@ -1,0 +1,112 @@
+"""Depth from the network whose weights ship with the package: no hub, no torch, one CPU core."""
+
+import hashlib
+import importlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from spatialdreamer_core.depth.protocol import DepthRequest
+from spatialdreamer_core.errors import ConfigError
+
+WEIGHTS = Path(__file__).parent.parent / "weights" / "depth.onnx"
+WEIGHTS_SHA256 = "f25859272b168a4025060047e1eddcda2abccb47492420e0c4389bf72901062e"
+"""Of the file that ships; a file with other bytes is refused."""
+
+VERSION = 1
+STRIDE = 32
+AREA = 160 * 288
+"""Pixels the network looks at; the sides follow the picture's aspect."""
+MAX_ASPECT = 4.0
+"""A picture longer than this is squeezed to it: the network has seen nothing like it."""
+
+Map = NDArray[np.float32]
+
+
+def network_size(height: int, width: int, area: int = AREA) -> tuple[int, int]:
+    """Rows and columns, multiples of 32, with about this area and the picture's aspect."""
+    aspect = min(max(width / height, 1 / MAX_ASPECT), MAX_ASPECT)
+    rows = max(1, round((area / aspect) ** 0.5 / STRIDE))
+    columns = max(1, round(rows * aspect))
+    return rows * STRIDE, columns * STRIDE
+
+
+@cache
+def read_weights(path: Path, sha256: str) -> bytes:
+    """The file's bytes, if they are the ones we know.
+
+    Raises:
+        ConfigError: If the file is missing or another one.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"depth weights {path}: cannot be read ({error.strerror}); install the package again"
+        ) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise ConfigError(
+            f"depth weights {path}: sha256 is {found[:12]}..., wanted {sha256[:12]}...; install the package again"
+        )
+    return data
+
+
+class BuiltinDepth:
+    """The shipped network through ONNX Runtime.
+
+    Args:
+        threads: Cores for one picture; 1 where each worker has one core. The result does not depend on it.
+        flip: Also look at the mirrored picture and take the mean: twice the time, a little better.
+        area: Pixels the network looks at.
+        weights: Another file than the shipped one, for development.
+        sha256: Digest that the file must have; None with ``weights`` takes any file.
+
+    Raises:
+        ConfigError: If ONNX Runtime is missing, or the weights are missing or not the ones we know.
+    """
+
+    def __init__(
+        self, *, threads: int = 1, flip: bool = False, area: int = AREA, weights: Path | None = None,
+        sha256: str | None = None,
+    ) -> None:  # fmt: skip
+        path = weights or WEIGHTS
+        wanted = sha256 or (WEIGHTS_SHA256 if weights is None else hashlib.sha256(path.read_bytes()).hexdigest())
+        data = read_weights(path, wanted)
+        try:
+            runtime: Any = importlib.import_module("onnxruntime")
+        except ImportError as error:
+            raise ConfigError("depth builtin: onnxruntime is not installed; run: pip install onnxruntime") from error
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        self._input = self._session.get_inputs()[0].name
+        self._flip = flip
+        self._area = area
+        self.name = "builtin"
+        self.digest = f"builtin-{VERSION}-{wanted[:16]}-{area}{'-flip' if flip else ''}"
+
+    def infer(self, request: DepthRequest) -> Map:
+        """Give [N, h, w] relative inverse depth, about zero median; see ``DepthEstimator.infer``."""
+        return np.stack([self.one(picture) for picture in request.pictures])
+
+    def one(self, picture: NDArray[np.uint8]) -> Map:
+        """Relative inverse depth [h, w] of one RGB picture [h, w, 3]."""
+        h, w = picture.shape[:2]
+        rows, columns = network_size(h, w, self._area)
+        shrinks = rows * columns < h * w
+        small = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        batch = small.astype(np.float32).transpose(2, 0, 1)[None] / np.float32(255)
+        raw = self._run(batch)
+        if self._flip:
+            raw = np.asarray((raw + self._run(np.ascontiguousarray(batch[..., ::-1]))[:, ::-1]) / 2, np.float32)
+        return np.asarray(cv2.resize(raw, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
+
+    def _run(self, batch: Map) -> Map:
+        return np.asarray(self._session.run(None, {self._input: batch})[0][0, 0], np.float32)

@@ -1,0 +1,1 @@
+"""Weights that ship, each with a model card beside it."""

@@ -1,0 +1,104 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from spatialdreamer_core.depth import builtin
+from spatialdreamer_core.depth.builtin import BuiltinDepth, network_size, read_weights
+from spatialdreamer_core.depth.protocol import DepthEstimator, DepthRequest, estimate
+from spatialdreamer_core.errors import ConfigError
+
+
+def request(pictures):
+    pictures = np.asarray(pictures, np.uint8)
+    n = len(pictures)
+    return DepthRequest(pictures, pictures, np.arange(n), np.zeros(n))
+
+
+@pytest.fixture(scope="module")
+def network():
+    pytest.importorskip("onnxruntime")
+    return BuiltinDepth()
+
+
+def street(height=90, width=160):
+    """Sky above, ground below, somebody near in the middle."""
+    rows = np.linspace(0, 1, height)[:, None, None]
+    picture = np.where(rows < 0.5, [140, 180, 235], [110, 105, 100]) * np.ones((1, width, 1))
+    picture = picture + np.random.default_rng(0).normal(0, 6, picture.shape)
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def test_the_network_looks_at_multiples_of_32_in_the_pictures_aspect():
+    for height, width in ((216, 384), (384, 216), (100, 100), (8, 3000), (3000, 8), (1, 1)):
+        rows, columns = network_size(height, width)
+        assert rows % 32 == columns % 32 == 0
+        assert 0 < rows * columns < 2.1 * builtin.AREA
+    assert network_size(270, 480)[1] > network_size(270, 480)[0]
+
+
+def test_other_weights_are_refused_in_one_sentence(tmp_path):
+    file = tmp_path / "depth.onnx"
+    file.write_bytes(b"something else")
+    with pytest.raises(ConfigError, match="install the package again"):
+        read_weights(file, builtin.WEIGHTS_SHA256)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_weights(tmp_path / "none.onnx", builtin.WEIGHTS_SHA256)
+
+
+def test_the_shipped_file_is_the_known_one_and_small():
+    data = builtin.WEIGHTS.read_bytes()
+    assert hashlib.sha256(data).hexdigest() == builtin.WEIGHTS_SHA256
+    assert len(data) <= 16e6
+
+
+def test_it_is_an_estimator_with_a_name_and_a_digest(network):
+    assert isinstance(network, DepthEstimator)
+    assert network.name == "builtin"
+    assert builtin.WEIGHTS_SHA256[:16] in network.digest
+    assert BuiltinDepth(flip=True).digest != network.digest
+
+
+@pytest.mark.parametrize(("height", "width"), [(90, 160), (160, 90), (33, 8), (7, 5), (64, 700)])
+def test_any_shape_gives_a_finite_map_of_that_shape(network, height, width):
+    picture = np.random.default_rng(1).integers(0, 255, (1, height, width, 3))
+    assert estimate(network, request(picture)).shape == (1, height, width)
+
+
+@pytest.mark.parametrize("value", [0, 127, 255])
+def test_one_coloured_pictures_give_finite_maps(network, value):
+    assert np.isfinite(estimate(network, request(np.full((1, 90, 160, 3), value)))).all()
+
+
+def test_the_sky_is_far_and_the_ground_is_near(network):
+    depth = estimate(network, request([street()]))[0]
+    assert depth[-10:].mean() > depth[:30].mean() + 0.5 * depth.std()
+
+
+def test_a_picture_does_not_know_its_neighbours_and_bytes_repeat(network):
+    pictures = np.random.default_rng(2).integers(0, 255, (3, 48, 80, 3))
+    together = network.infer(request(pictures))
+    alone = network.infer(request(pictures[1:2]))
+    assert together[1].tobytes() == alone[0].tobytes()
+    assert network.infer(request(pictures)).tobytes() == together.tobytes()
+
+
+def test_with_flip_a_mirrored_picture_has_the_mirrored_depth(network):
+    both = BuiltinDepth(flip=True)
+    picture = street(96, 160)
+    picture[40:80, 20:50] = (200, 30, 30)
+    straight = both.one(picture)
+    mirrored = both.one(np.ascontiguousarray(picture[:, ::-1]))[:, ::-1]
+    assert np.allclose(straight, mirrored, atol=1e-3 * max(1, straight.std()))
+
+
+def test_torch_gives_the_same_depth(network):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    from spatialdreamer_core.training.depth.ship import load_shipped
+
+    rows, columns = network_size(96, 160)
+    picture = np.random.default_rng(3).random((1, 3, rows, columns), np.float32)
+    with torch.no_grad():
+        reference = load_shipped(builtin.WEIGHTS)(torch.from_numpy(picture))[0, 0].numpy()
+    assert np.abs(network._run(picture) - reference).max() < 2e-3 * max(1.0, float(reference.std()))
