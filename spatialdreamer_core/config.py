@@ -74,7 +74,7 @@ class DepthConfig:
     name: str = "cues"
     import_from: str | None = None
     width: int = 384
-    key_interval: int = 4
+    key_interval: int = 6
     allow_network: bool = False
 
     def __post_init__(self) -> None:

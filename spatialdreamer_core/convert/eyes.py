@@ -29,8 +29,9 @@ from spatialdreamer_core.video.decode import decode
 from spatialdreamer_core.video.frames import Frame, PixelFormat
 from spatialdreamer_core.video.segments import Segment
 
-REVEAL_FRAMES = 8
-"""How far away, in frames, a neighbour is asked for the background that it may show."""
+REVEAL_FRAMES = 6
+"""How far away, in frames, a neighbour is asked for the background that it may show; at least, since it must be a
+multiple of the key interval."""
 WINDOW_BYTES = 1 << 30
 """Full-size frames held at once stay below this; larger pictures go without neighbours."""
 

@@ -21,7 +21,7 @@ from spatialdreamer_core.video.segments import Segment
 from tests.media import scene, write_video
 
 FRAMES = 43
-CONFIG = ConvertConfig(depth=DepthConfig(width=64))
+CONFIG = ConvertConfig(depth=DepthConfig(width=64, key_interval=4), segment_frames=40)
 
 
 class BrightIsNear:
