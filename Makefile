@@ -5,6 +5,7 @@ PYTHON ?= python3
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 DEMO := demo
 VIDEO ?= $(DEMO)/bikes.mp4
+CLIPS ?= $(VIDEO)
 
 .PHONY: help demo test check format bench clean
 
@@ -40,8 +41,8 @@ format: $(VENV)/.installed-dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed-dev ## Measure speed and print one table
-	$(BIN)/python -m infra.bench
+bench: $(VENV)/.installed-dev $(if $(filter $(DEMO)/bikes.mp4,$(CLIPS)),$(DEMO)/bikes.mp4) ## Measure speed and print one table; CLIPS="a.mp4 b.mp4" takes others
+	$(BIN)/python -m benchmarks $(CLIPS)
 
 clean: ## Remove the virtual environment and the demo
 	rm -rf $(VENV) $(DEMO)

@@ -19,22 +19,24 @@ from spatialdreamer_core.video.segments import Segment, plan_segments
 from spatialdreamer_core.video.source import SourceInfo
 
 
-def floor_fps(source: str, workers: int) -> float:
+def floor_fps(sources: list[str], workers: int) -> float:
     """Frames per second of decode, side by side, encode; the segments and processes are those of convert."""
-    config, info = ConvertConfig(), probe(source)
-    scanned = scan(source, info)
-    frames = len(scanned.pts)
-    segments = plan_segments(scanned.shot_starts, frames, config.segment_frames, config.depth.key_interval)
+    config, jobs = ConvertConfig(), []
+    for source in sources:
+        info = probe(source)
+        scanned = scan(source, info)
+        cut = plan_segments(scanned.shot_starts, len(scanned.pts), config.segment_frames, config.depth.key_interval)
+        jobs += [(source, info, scanned.pts, segment) for segment in cut]
     with TemporaryDirectory() as folder, ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         list(pool.map(time.sleep, [0.5] * workers))  # processes are up before the clock starts
         begin = time.perf_counter()
-        jobs = [pool.submit(flat_segment, source, info, scanned.pts, segment, folder) for segment in segments]
-        made = sum(job.result() for job in jobs)
+        made = sum(pool.map(flat_segment, jobs, range(len(jobs)), [folder] * len(jobs)))
         return made / (time.perf_counter() - begin)
 
 
-def flat_segment(source: str, info: SourceInfo, pts: NDArray[np.int64], segment: Segment, folder: str) -> int:
+def flat_segment(job: tuple[str, SourceInfo, NDArray[np.int64], Segment], number: int, folder: str) -> int:
     """Decode a segment and encode it beside itself; gives its number of frames."""
+    source, info, pts, segment = job
     encode, video = ConvertConfig().encode, info.video
     codec = resolve_codec(encode.codec, info)
     working = working_format(info, codec)
@@ -49,7 +51,7 @@ def flat_segment(source: str, info: SourceInfo, pts: NDArray[np.int64], segment:
         colour=video.colour,
         threads=encode.threads,
     )
-    with ChunkWriter(Path(folder, f"{segment.index}.mkv"), spec) as writer:
+    with ChunkWriter(Path(folder, f"{number}.mkv"), spec) as writer:
         for frame in decode(source, info, working, pts, segment.start, segment.end):
             writer.write(*pack(frame, frame, encode.layout, colour=video.colour))
     return segment.end - segment.start
