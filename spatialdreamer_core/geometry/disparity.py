@@ -17,9 +17,9 @@ FRONT_LIMIT_PCT = 1.0
 
 _FULL_STRUCTURE = 0.3  # robust spread of inverse depth from which a shot gets full strength
 _LEAST_SHARE = 0.4  # of the strength, for a shot without structure: its depth is mostly noise
-_FRONT_SHARE = 0.3  # of the robust range that stands in front of the screen, unless it touches the side borders
+_FRONT_SHARE = 0.4  # of the robust range that stands in front of the screen, unless it touches the side borders
 _SIDE_SHARE = 0.03  # of the width, on each side, where an object counts as touching the border
-_FLOOR_SHARE = 0.2  # of the height, at the bottom, left out: a floor always runs out of the picture there
+_FLOOR_SHARE = 0.25  # of the height, at the bottom, left out: a floor always runs out of the picture there
 _LEAST_RANGE = 1e-6
 
 
@@ -59,9 +59,9 @@ def choose_stereo(samples: Sequence[NDArray[np.float32]], config: StereoConfig) 
 
     With near and far the 98th and 2nd percentile of inverse depth over all samples, and spread = near - far:
 
-    * screen = near - 0.3 * spread, so that most of the scene lies behind it. An object that touches the left or right
-      border must not stand in front of the screen, for the border would cut it off (a window violation): if the 90th
-      percentile of the side strips (without the bottom fifth, where floors leave the picture) is nearer, the screen
+    * screen = near - 0.4 * spread, so that most of the scene lies behind it. An object that touches the left or right
+      border must not stand in front of the screen, for the border would cut it off (a window violation): if the 75th
+      percentile of the side strips (without the bottom quarter, where floors leave the picture) is nearer, the screen
       moves there.
     * strength = 2 % of the width, times ``max(0.4, min(1, spread / 0.3))``: a shot with little structure gets less.
     * Comfort limits then bound it: ``strength * (near - screen) <= 1 %`` in front, ``strength * (screen - far)
@@ -87,7 +87,7 @@ def choose_stereo(samples: Sequence[NDArray[np.float32]], config: StereoConfig) 
     screen = config.convergence
     if screen is None:
         screen = near - _FRONT_SHARE * (near - far)
-        (border,) = _percentiles([_side_strips(sample) for sample in samples], 90)
+        (border,) = _percentiles([_side_strips(sample) for sample in samples], 75)
         screen = float(np.clip(max(screen, border), 0.0, 1.0))
     if config.strength_pct is not None:
         return ShotStereo(config.strength_pct, screen)
