@@ -14,7 +14,7 @@ from spatialdreamer_core.depth.protocol import DepthRequest
 from spatialdreamer_core.errors import ConfigError
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "depth.onnx"
-WEIGHTS_SHA256 = "f25859272b168a4025060047e1eddcda2abccb47492420e0c4389bf72901062e"
+WEIGHTS_SHA256 = "c7c4f3da14c2196cb7d3b23a32becc4c0bf2495277c3a3cb516fde24b384bcf9"
 """Of the file that ships; a file with other bytes is refused."""
 
 VERSION = 1
