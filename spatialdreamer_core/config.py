@@ -61,20 +61,22 @@ class DepthConfig:
     """Where depth comes from.
 
     Attributes:
-        name: ``cues``, a hub model (``depth-anything-v2-small`` ...), a folder with a transformers model, or
+        name: ``builtin`` (the network that ships), ``cues`` (no weights), a hub model (``depth-anything-v2-small`` ...), a folder with a transformers model, or
             ``module:Class`` of one's own.
         import_from: Folder or file of ready depth instead of a model; None estimates.
         width: Columns at which depth is estimated and stabilised.
         key_interval: Depth is estimated every so many frames and carried by flow between.
+        mirrored: Whether ``builtin`` also looks at the mirrored picture: twice the time, a little better.
         allow_network: Whether a hub model may be downloaded; otherwise only local files count.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
 
-    name: str = "cues"
+    name: str = "builtin"
     import_from: str | None = None
     width: int = 384
     key_interval: int = 6
+    mirrored: bool = False
     allow_network: bool = False
 
     def __post_init__(self) -> None:

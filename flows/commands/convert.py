@@ -78,7 +78,7 @@ def convert(
         str | None,
         typer.Option(
             help="Depth estimator: a name from `spatialdreamer doctor`, a folder with a transformers model, or "
-            "module:Class. [cues]",
+            "module:Class. [builtin]",
             rich_help_panel=DEPTH,
         ),
     ] = None,

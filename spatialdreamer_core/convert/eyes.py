@@ -16,6 +16,7 @@ from spatialdreamer_core.convert.plan import SourcePlan
 from spatialdreamer_core.convert.small import small_grey, small_rgb, small_size
 from spatialdreamer_core.convert.source_depth import frame_offset
 from spatialdreamer_core.depth.edges import snap_edges
+from spatialdreamer_core.depth.guided import sharpen_depth
 from spatialdreamer_core.depth.keys import MAX_REACH
 from spatialdreamer_core.depth.protocol import DepthEstimator
 from spatialdreamer_core.depth.stabilise import DepthStabiliser
@@ -130,7 +131,7 @@ class EyeMaker:
             stop=stop,
             shot_start=frame_offset(self.plan.info, self.plan.scan) + segment.shot_start,
             reach=0 if self.config.depth.import_from else MAX_REACH,
-            sharpen=snap_edges,
+            sharpen=snap_edges if self.config.depth.import_from else sharpen_depth,
         )
         size, colour = self._small_size, self.plan.info.video.colour
         blank = np.zeros((size[1], size[0], 3), np.uint8)  # where nobody looks at colours

@@ -60,7 +60,8 @@ class DepthName:
 def list_depth_names() -> list[DepthName]:
     """List what ``DepthConfig.name`` may be, with what is missing on this machine. Loads nothing."""
     names = [
-        DepthName("cues", "no weights: position, motion parallax and sharpness; a stopgap (Apache-2.0)", "present")
+        DepthName("builtin", "our own small network, its weights ship with the package (Apache-2.0)", _runtime_state()),
+        DepthName("cues", "no weights: position, motion parallax and sharpness; a stopgap (Apache-2.0)", "present"),
     ]
     for name, model in HUB_MODELS.items():
         names.append(DepthName(name, f"{model.repository}: {model.note} ({model.licence})", _hub_state(model)))
@@ -88,6 +89,10 @@ def create_depth_estimator(config: DepthConfig, device: str = "cpu") -> DepthEst
         from spatialdreamer_core.depth.imported import ImportedDepth
 
         return ImportedDepth(config.import_from)
+    if config.name == "builtin":
+        from spatialdreamer_core.depth.builtin import BuiltinDepth
+
+        return BuiltinDepth(flip=config.mirrored)
     if config.name == "cues":
         from spatialdreamer_core.depth.cues import CuesDepth
 
@@ -98,7 +103,7 @@ def create_depth_estimator(config: DepthConfig, device: str = "cpu") -> DepthEst
         return _network(config.name, config, device)
     if ":" in config.name:
         return _own(config, device)
-    known = ", ".join(["cues", *HUB_MODELS])
+    known = ", ".join(["builtin", "cues", *HUB_MODELS])
     raise ConfigError(
         f"no depth estimator is called {config.name!r} and no folder either; choose one of {known}, "
         "a folder with a transformers model, or module:Class"
@@ -123,6 +128,10 @@ def _own(config: DepthConfig, device: str) -> DepthEstimator:
     if not isinstance(made, DepthEstimator):
         raise ConfigError(f"depth {config.name!r} is no estimator: it needs name, digest and infer(request)")
     return made
+
+
+def _runtime_state() -> str:
+    return "present" if importlib.util.find_spec("onnxruntime") else "pip install onnxruntime"
 
 
 def _library_state() -> str:
