@@ -5,6 +5,7 @@ import logging
 import typer
 
 from flows.commands import convert, doctor, probe, quarantine
+from flows.commands.train_depth import train_depth_app
 from spatialdreamer_core import __version__
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ app.command("convert")(convert.convert)
 app.command("probe")(probe.probe)
 app.command("doctor")(doctor.doctor)
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(train_depth_app, name="train-depth")
 
 
 def main() -> None:

@@ -61,8 +61,8 @@ class DepthConfig:
     """Where depth comes from.
 
     Attributes:
-        name: ``builtin`` (the network that ships), ``cues`` (no weights), a hub model (``depth-anything-v2-small`` ...), a folder with a transformers model, or
-            ``module:Class`` of one's own.
+        name: ``builtin`` (the network that ships), ``cues`` (no weights), a hub model (``depth-anything-v2-small``
+            ...), a folder with a transformers model, or ``module:Class`` of one's own.
         import_from: Folder or file of ready depth instead of a model; None estimates.
         width: Columns at which depth is estimated and stabilised.
         key_interval: Depth is estimated every so many frames and carried by flow between.

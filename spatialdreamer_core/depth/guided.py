@@ -52,7 +52,7 @@ def guided_filter(values: Map, picture: NDArray[np.uint8], radius: int = RADIUS_
     small_guide = cv2.resize(guide, size, interpolation=cv2.INTER_AREA)
     small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
     window = (2 * max(1, radius // SUBSAMPLING) + 1,) * 2
-    slopes, offset = _fit(small_guide, np.asarray(small, np.float32), window, epsilon)
+    slopes, offset = _fit(np.asarray(small_guide, np.float32), np.asarray(small, np.float32), window, epsilon)
     spread = cv2.resize(np.dstack([slopes, offset]), (w, h), interpolation=cv2.INTER_LINEAR)
     return np.asarray((spread[..., :3] * guide).sum(axis=2) + spread[..., 3], np.float32)
 
@@ -78,5 +78,5 @@ def _fit(guide: Map, values: Map, window: tuple[int, int], epsilon: float) -> tu
     slope_g = (c_rg * rv + c_gg * gv + c_gb * bv) / determinant
     slope_b = (c_rb * rv + c_gb * gv + c_bb * bv) / determinant
     offset = v - slope_r * r - slope_g * g - slope_b * b
-    averaged = cv2.blur(np.dstack([slope_r, slope_g, slope_b, offset]), window)
+    averaged: Map = np.asarray(cv2.blur(np.dstack([slope_r, slope_g, slope_b, offset]), window), np.float32)
     return averaged[..., :3], averaged[..., 3]
