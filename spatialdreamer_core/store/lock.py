@@ -38,7 +38,9 @@ def exclusive_run(place: Place) -> Iterator[None]:
             raise StoreError(
                 f"output {place}: another run (process {holder}) works here; wait for it or choose another --output"
             ) from error
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
+        try:
+            os.truncate(handle.fileno(), 0)
+            os.write(handle.fileno(), str(os.getpid()).encode())  # unbuffered: closing must not fail once more
+        except OSError as error:
+            raise store_error(error, f"lock {path}") from error
         yield

@@ -1,5 +1,7 @@
 """Encode packed frames into chunks: short Matroska files that survive a crash and join without re-encoding."""
 
+import errno
+import os
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -143,6 +145,16 @@ def _to_rows(plane: Plane, rows: int) -> Plane:
     return cast(Plane, cv2.resize(plane, (plane.shape[1], rows), interpolation=method))
 
 
+def raise_if_no_room(error: BaseException) -> None:
+    """Let FFmpeg's word for a full disk through as the system's own: the disk is to blame then, not the clip.
+
+    Raises:
+        OSError: If ``error`` says that there is no space left, or that a quota is used up.
+    """
+    if isinstance(error, av.FFmpegError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        raise OSError(error.errno, os.strerror(error.errno)) from error
+
+
 class ChunkWriter:
     """Write frames into one Matroska chunk; a context manager.
 
@@ -151,6 +163,7 @@ class ChunkWriter:
 
     Raises:
         EncodeError: If the encoder refuses the spec or a frame, or loses a picture.
+        OSError: If the disk is full.
     """
 
     def __init__(self, path: Path | str, spec: EncodeSpec) -> None:
@@ -166,6 +179,7 @@ class ChunkWriter:
             self._container = av.open(str(path), "w", format="matroska", options={"fflags": "+bitexact"})
             self._stream = _add_stream(self._container, spec)
         except (av.FFmpegError, ValueError) as error:
+            raise_if_no_room(error)
             raise EncodeError(f"{self._what()} cannot be opened: {error}") from error
 
     def __enter__(self) -> Self:
@@ -203,7 +217,11 @@ class ChunkWriter:
         self._closed = True
         if self.frames:
             self._mux(None)
-        self._container.close()
+        try:
+            self._container.close()  # writes what is left
+        except av.FFmpegError as error:
+            raise_if_no_room(error)
+            raise EncodeError(f"{self._what()} cannot be closed: {error}") from error
         if self._packets != self.frames:
             raise EncodeError(f"{self._what()} gave {self._packets} packets for {self.frames} frames")
         return self.frames
@@ -220,6 +238,7 @@ class ChunkWriter:
                 self._packets += 1
                 self._container.mux(packet)
         except (av.FFmpegError, KeyError, ValueError) as error:
+            raise_if_no_room(error)
             raise EncodeError(f"{self._what()} failed after {self.frames} frames: {error!r}") from error
 
     def _what(self) -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from spatialdreamer_core.config import Container
 from spatialdreamer_core.errors import EncodeError
 from spatialdreamer_core.video.boxes import hdr_boxes, rewrite_video_entry, set_facts, stereo_boxes
-from spatialdreamer_core.video.encode import CHUNK_TICK, EncodeSpec, stereo_mode
+from spatialdreamer_core.video.encode import CHUNK_TICK, EncodeSpec, raise_if_no_room, stereo_mode
 from spatialdreamer_core.video.layouts import arrangement
 from spatialdreamer_core.video.matroska import set_shape
 from spatialdreamer_core.video.media import open_source
@@ -110,6 +110,7 @@ def join(
         EncodeError: If a chunk is damaged, holds another number of pictures than it has times, or differs in its
             settings; or if the container refuses the result.
         UnreadableSourceError: If the source cannot be opened.
+        OSError: If the disk is full.
     """
     if (spec.codec, container) in _REFUSED:
         raise EncodeError(
@@ -127,6 +128,7 @@ def join(
             with av.open(str(output_path), "w", format=FORMATS[container], options=options) as output:
                 _write(job, Carrier(source, output, container, window, covers, outcome))
         except (av.FFmpegError, ValueError) as error:
+            raise_if_no_room(error)
             raise EncodeError(f"{output_path}: {container} refuses what is to be written: {error}") from error
     if container != "mkv":
         boxes = stereo_boxes(spec.layout, swap_eyes=spec.swap_eyes, hfov_deg=hfov_deg) + hdr_boxes(spec.colour)
