@@ -68,6 +68,7 @@ def prepare(config: RunConfig) -> Prepared:
 def convert_sources(run: Prepared, on_progress: Callable[[Progress], None]) -> LibraryReport:
     """Convert every source that is not done yet; rows and files appear as they are made."""
     config, place = run.config, Place(run.config.output)
+    place.sweep_scratch()
     if not config.resume:
         place.remove_folder(".spatialdreamer/work")
     library = ConvertLibrary(config.convert, place, run.stems, run.run_id, on_progress)

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,6 +38,7 @@ def ray_session(address: str | None, *, cpus: int, gpus: int = 0) -> Iterator[No
     if ray.is_initialized():
         yield
         return
+    on_term = signal.getsignal(signal.SIGTERM)
     if address is not None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     else:
@@ -47,6 +50,8 @@ def ray_session(address: str | None, *, cpus: int, gpus: int = 0) -> Iterator[No
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
+    if on_term is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_term)  # Ray puts its own in place, which ends the process without a word
     try:
         yield
     finally:

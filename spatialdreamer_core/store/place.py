@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -15,7 +16,9 @@ from uuid import uuid4
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from spatialdreamer_core.errors import StoreError
+from spatialdreamer_core.errors import SpatialDreamerError, StoreError
+
+log = logging.getLogger(__name__)
 
 WORK_FOLDER = ".spatialdreamer"
 """Everything that is not a result lies below this folder of the output place."""
@@ -49,9 +52,20 @@ def _translated(method: Callable[P, R]) -> Callable[P, R]:
         except FileExistsError:
             raise
         except OSError as error:
-            raise store_error(error, f"{args[0]} {' '.join(str(a) for a in args[1:2])}".strip()) from error
+            raise store_error(error, _named(*args)) from error
+        except (SpatialDreamerError, ValueError, TypeError):
+            raise
+        except Exception as error:  # remote stores raise what they like (botocore, aiohttp, ...)
+            text = " ".join(str(error).split()) or type(error).__name__
+            raise StoreError(
+                f"{_named(*args)}: {text}; check the URL, the credentials and that the store answers"
+            ) from error
 
     return wrapper
+
+
+def _named(place: object, key: object = "", *_: object) -> str:
+    return f"output {place} {key}".strip()
 
 
 class Place:
@@ -97,6 +111,10 @@ class Place:
             raise StoreError(f"output {self._root} is a file; give a folder")
         probe = f"{WORK_FOLDER}/probe-{uuid4().hex}"
         self.publish(probe, b"")
+        if not self.is_local and self.create(probe, b""):
+            log.warning(
+                "output %s: this store lets a second writer replace a file; run one conversion at a time into it", self
+            )
         self.remove(probe)
 
     @contextmanager
@@ -122,6 +140,20 @@ class Place:
             raise
         finally:
             path.unlink(missing_ok=True)
+
+    def sweep_scratch(self) -> None:
+        """Remove what killed processes left in the scratch folder of a local place.
+
+        For whoever holds the place alone (see ``exclusive_run``) and has not begun to write: a file under this
+        process's own number is then one of an earlier process with the same number, as in a container.
+        """
+        if not self.is_local:
+            return
+        for path in Path(self._root, WORK_FOLDER, "scratch").glob("*-*"):
+            pid = path.name.partition("-")[0]
+            if pid.isdecimal() and (int(pid) == os.getpid() or not _lives(int(pid))):
+                with suppress(OSError):
+                    path.unlink()
 
     @_translated
     def publish_file(self, scratch: Path, key: str) -> None:
@@ -229,6 +261,16 @@ class Place:
 def canonical_json(value: Any) -> bytes:
     """JSON with sorted keys and no spaces: the same value gives the same bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)  # signal 0 only asks
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def _sync(path: Path) -> None:
