@@ -247,6 +247,8 @@ def _reason(error: BaseException) -> str:
 def _unreadable(uri: str, error: BaseException, *, empty: bool = False) -> UnreadableSourceError:
     if empty:
         text = f"{uri}: the file is empty; copy it again"
+    elif isinstance(error, FileNotFoundError) and is_url(uri):
+        text = f"{uri}: not found, or its server does not answer; check the address"
     elif isinstance(error, FileNotFoundError):
         text = f"{uri}: no such file; check the path"
     elif isinstance(error, PermissionError):
