@@ -364,14 +364,14 @@ class ConvertLibrary:
 
     def _source_failed(self, uri: str, failure: Failure) -> None:
         row = {
-            "source_uri": uri,
+            "source_uri": _readable(uri),
             "shot": -1,
             "segment": -1,
             "run_id": self._run_id,
             "settings": settings_json(self._config),
             "status": "failed",
             "reason": failure.reason,
-            "message": failure.message,
+            "message": _readable(failure.message),
             "attempts": failure.attempts,
             "frames": 0,
             "notes": [],
@@ -379,7 +379,7 @@ class ConvertLibrary:
         self._place.publish(_source_fragment(uri), fragment_bytes([row]))
         self._counts["clips_failed"] += 1
         self._ended[uri] = False
-        self._report(Progress(len(self._stems), source=uri, message=failure.message))
+        self._report(Progress(len(self._stems), source=_readable(uri), message=_readable(failure.message)))
 
     def _count_done(self, segment: Segment, *, made: bool) -> None:
         frames = segment.end - segment.start
@@ -405,12 +405,17 @@ class ConvertLibrary:
 
 
 def _fragment(plan: SourcePlan, stem: str) -> str:
-    name = hashlib.sha256(stem.encode()).hexdigest()[:8]
+    name = hashlib.sha256(stem.encode(errors="surrogateescape")).hexdigest()[:8]
     return f"{FRAGMENTS}/{plan.work_key}-{plan.info.source_id}-{name}.parquet"
 
 
+def _readable(text: str) -> str:
+    """Text that can be written: a name that is not UTF-8 holds lone surrogates."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def _source_fragment(uri: str) -> str:
-    return f"{FRAGMENTS}/source-{hashlib.sha256(uri.encode()).hexdigest()[:16]}.parquet"
+    return f"{FRAGMENTS}/source-{hashlib.sha256(uri.encode(errors='surrogateescape')).hexdigest()[:16]}.parquet"
 
 
 def _failed_key(plan: SourcePlan, segment: Segment) -> str:

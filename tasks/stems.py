@@ -37,4 +37,4 @@ def _relative(roots: Sequence[str], uri: str) -> PurePosixPath:
 
 
 def _hash(uri: str) -> str:
-    return hashlib.sha256(uri.encode()).hexdigest()[:6]
+    return hashlib.sha256(uri.encode(errors="surrogateescape")).hexdigest()[:6]

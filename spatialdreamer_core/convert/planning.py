@@ -21,6 +21,7 @@ from spatialdreamer_core.convert.source_depth import frame_offset, source_depth
 from spatialdreamer_core.depth.imported import for_source
 from spatialdreamer_core.depth.normalise import normalise, shot_range
 from spatialdreamer_core.depth.protocol import DepthEstimator, DepthRequest, estimate
+from spatialdreamer_core.errors import UnreadableSourceError
 from spatialdreamer_core.geometry.disparity import choose_stereo
 from spatialdreamer_core.store.place import Place
 from spatialdreamer_core.video.decode import convert_frame, decode, resolve_codec, working_format
@@ -107,6 +108,7 @@ def plan_source(uri: str, config: ConvertConfig, estimator: DepthEstimator, plac
         ClipError: If the source cannot be read or holds no pictures.
         StoreError: If the plan cannot be written.
     """
+    _refuse_unwritable_name(uri)
     info = probe(uri)
     digest = for_source(estimator, uri).digest
     key = work_key(config, digest)
@@ -131,6 +133,15 @@ def plan_source(uri: str, config: ConvertConfig, estimator: DepthEstimator, plac
     plan = SourcePlan(info, scanned, shots, tuple(segments), key, estimator.name, digest)
     place.publish(where, plan_to_bytes(plan))
     return plan
+
+
+def _refuse_unwritable_name(uri: str) -> None:
+    try:
+        uri.encode()
+    except UnicodeEncodeError as error:
+        raise UnreadableSourceError(
+            f"{uri}: the name is not UTF-8, so no record can name it; rename the file"
+        ) from error
 
 
 def _plan_shots(info: SourceInfo, scanned: SourceScan, sampler: ShotSampler) -> tuple[ShotPlan, ...]:
