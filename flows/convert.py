@@ -40,7 +40,7 @@ def write_page(output: str) -> None:
 
 @flow(name="convert", validate_parameters=False)
 def convert(config: RunConfig, listener: Listener | None = None) -> LibraryReport:
-    """Convert a library to stereo; fails as a flow if any clip failed, after all have been tried.
+    """Convert a library to stereo. Failed clips do not fail the flow: they are in its report, summary and manifest.
 
     Args:
         config: What to convert and how; a dict of the same shape when started from a deployment.
@@ -76,16 +76,19 @@ def summary(report: LibraryReport, output: str, rows: int) -> str:
 
 def _artifact_progress(listener: Listener | None) -> Listener:
     artifact = cast(UUID, create_progress_artifact(progress=0.0, key="convert-progress"))  # not a coroutine here
-    last = time.monotonic()
+    last, failed = time.monotonic(), 0
 
     def tell(progress: Progress) -> None:
-        nonlocal last
+        nonlocal last, failed
         if listener is not None:
             listener(progress)
-        if progress.message and progress.source and "failed" in progress.message:
+        if progress.message and progress.clips_failed > failed:
             get_run_logger().warning(progress.message)
-        if time.monotonic() - last >= PROGRESS_EVERY_S and progress.frames:
+        failed = progress.clips_failed
+        ended = progress.files_done + progress.files_failed == progress.files
+        if ended or time.monotonic() - last >= PROGRESS_EVERY_S:
             last = time.monotonic()
-            update_progress_artifact(artifact, 100 * progress.frames_done / progress.frames)
+            share = progress.frames_done / progress.frames if progress.frames else float(ended)
+            update_progress_artifact(artifact, 100 * share)
 
     return tell

@@ -1,0 +1,120 @@
+"""The flow against a real Prefect API: what it returns, and what can be seen of it afterwards."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
+from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.sorting import ArtifactSort
+from prefect.testing.utilities import prefect_test_harness
+
+from flows.config import run_config
+from tasks.convert_library import LibraryReport, Progress
+from tests.flows.conftest import Library
+from tests.media import scene, write_video
+
+Convert = Flow[..., LibraryReport]
+
+pytestmark = [
+    pytest.mark.prefect,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def api() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=90):
+        yield
+
+
+@pytest.fixture
+def one_film(tmp_path: Path) -> Library:
+    (tmp_path / "films").mkdir()
+    write_video(tmp_path / "films" / "pan.mkv", scene(12, width=48, height=32))
+    return Library(tmp_path / "films", tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def convert() -> Convert:
+    from flows.convert import convert
+
+    return cast(Convert, convert)
+
+
+def seen() -> dict[str, Any]:
+    """What the API knows: states of flow runs, names of task runs, artifacts by key."""
+    with get_client(sync_client=True) as client:
+        artifacts = client.read_artifacts(sort=ArtifactSort.CREATED_DESC)
+        return {
+            "flows": [run.state_name for run in client.read_flow_runs()],
+            "tasks": sorted(run.name.rsplit("-", 1)[0] for run in client.read_task_runs()),
+            "artifacts": {artifact.key: artifact for artifact in reversed(artifacts)},  # the newest of each key
+        }
+
+
+def new(before: dict[str, Any], after: dict[str, Any], what: str) -> list[str]:
+    rest = list(after[what])
+    for name in before[what]:
+        rest.remove(name)
+    return rest
+
+
+def test_the_flow_converts_a_library_in_three_task_runs_and_leaves_a_summary(
+    one_film: Library, convert: Convert
+) -> None:
+    before, events = seen(), list[Progress]()
+    report = convert(run_config(one_film.settings(), "test"), events.append)
+    assert (report.files_done, report.clips_failed, report.frames_made) == (1, 0, 12)
+    assert events[-1].files_done == 1
+    assert len(one_film.videos()) == 1
+    assert len(one_film.rows()) == 1
+    after = seen()
+    assert new(before, after, "flows") == ["Completed"]
+    assert new(before, after, "tasks") == ["convert-sources", "publish-manifest", "publish-report"]
+    summary = after["artifacts"]["convert-summary"]
+    assert report.run_id in str(summary.data)
+    assert "1 / 0 of 1" in str(summary.data)
+    assert "convert-progress" in after["artifacts"]
+    assert float(after["artifacts"]["convert-progress"].data) == 100.0
+
+
+def test_plain_settings_work_as_a_deployment_gives_them(one_film: Library, convert: Convert) -> None:
+    report = convert(one_film.settings())
+    assert (report.files_done, report.frames_made) == (1, 12)
+    assert convert(one_film.settings()).frames_made == 0
+
+
+def test_wrong_settings_fail_the_flow_with_the_place_of_the_mistake(one_film: Library, convert: Convert) -> None:
+    before = seen()
+    with pytest.raises(ValueError, match="wokers"):
+        convert(one_film.settings(wokers=3))
+    assert new(before, seen(), "flows") == ["Failed"]
+
+
+def test_failed_clips_are_in_the_report_the_summary_and_the_manifest(one_film: Library, convert: Convert) -> None:
+    (one_film.films / "bad.mp4").write_bytes(b"")
+    report = convert(one_film.settings())
+    assert (report.files_done, report.files_failed) == (1, 1)
+    assert {row["status"] for row in one_film.rows()} == {"done", "failed"}
+    assert "| 1 / 1 of 2 |" in str(seen()["artifacts"]["convert-summary"].data)
+
+
+def test_the_command_records_its_run_when_asked(one_film: Library, tmp_path: Path) -> None:
+    import yaml
+    from typer.testing import CliRunner
+
+    from flows.cli import app
+
+    settings = tmp_path / "run.yaml"
+    settings.write_text(yaml.safe_dump(one_film.settings()))
+    before = seen()
+    result = CliRunner().invoke(app, ["convert", "--config", str(settings), "--prefect", "on", "--quiet"])
+    assert result.exit_code == 0, result.output
+    assert new(before, seen(), "flows") == ["Completed"]
