@@ -37,7 +37,7 @@ def probe(
                 info, scanned = walled(look, uri, shots)
             except ClipError as error:
                 failed = True
-                console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+                Console(stderr=True).print(str(error), markup=False, highlight=False, soft_wrap=True)
                 continue
             if as_json:
                 typer.echo(json.dumps(as_plain(info, scanned), default=str))
