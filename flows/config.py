@@ -92,9 +92,12 @@ def run_config(settings: dict[str, Any], where: str) -> RunConfig:
         raise ConfigError(f"{where}: {mistakes}") from error
 
 
-BEST: dict[str, Any] = {"depth": {"key_interval": 2, "width": 512, "mirrored": True}, "flow": "dis-medium"}
+BEST: dict[str, Any] = {
+    "depth": {"key_interval": 2, "width": 512, "blend_keys": 2, "mirrored": True},
+    "flow": "dis-medium",
+}
 """What ``quality: best`` means where nothing else is said."""
-IMPORTED: dict[str, Any] = {"depth": {"key_interval": 1, "width": 640}}
+IMPORTED: dict[str, Any] = {"depth": {"key_interval": 1, "width": 640, "blend_keys": 0}}
 """Ready depth comes for every frame and costs no network, so more of it is kept."""
 
 

@@ -88,6 +88,7 @@ def workers(config: RunConfig, run_id: str) -> Iterator[Executor]:
     with ray_session(config.ray_address, cpus=max(slots, 1), gpus=config.gpus):
         executor = RayExecutor(make_worker, slots=slots, gpus=config.gpus / slots if config.gpus else 0)
         try:
+            executor.warm()
             yield executor
         finally:
             executor.close()

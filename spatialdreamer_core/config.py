@@ -66,6 +66,7 @@ class DepthConfig:
         import_from: Folder or file of ready depth instead of a model; None estimates.
         width: Columns at which depth is estimated and stabilised.
         key_interval: Depth is estimated every so many frames and carried by flow between.
+        blend_keys: Keys on each side that a key's depth is blended with, 0 to 2: more is steadier and slower.
         mirrored: Whether ``builtin`` also looks at the mirrored picture: twice the time, a little better.
         allow_network: Whether a hub model may be downloaded; otherwise only local files count.
     """
@@ -74,14 +75,16 @@ class DepthConfig:
 
     name: str = "builtin"
     import_from: str | None = None
-    width: int = 384
+    width: int = 320
     key_interval: int = 6
+    blend_keys: int = 1
     mirrored: bool = False
     allow_network: bool = False
 
     def __post_init__(self) -> None:
         _check("depth width", self.width, 64, 2048)
         _check("key interval", self.key_interval, 1, 60)
+        _check("blend keys", self.blend_keys, 0, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,7 +78,7 @@ class RayExecutor:
             def run(self, kind: str, payload: Any) -> Any:
                 if self._worker is None:  # here, not in __init__: an error of ours then arrives as itself
                     self._worker = self._factory()
-                return self._worker.run(kind, payload)
+                return self._worker.run(kind, payload) if kind else None
 
         self._ray = ray
         self._factory = make_worker
@@ -98,6 +98,19 @@ class RayExecutor:
     def busy(self) -> int:
         """Calls in flight."""
         return len(self._calls)
+
+    def warm(self) -> None:
+        """Wait until every worker has been built: that is start-up, not work.
+
+        Raises:
+            Exception: What building a worker raised.
+        """
+        for job in [Job(f"worker {number}", "", None) for number in range(self._slots)]:
+            self.start(job)
+        while self._calls:
+            for finished in self.wait(1.0):
+                if finished.error is not None:
+                    raise finished.error
 
     def start(self, job: Job) -> None:
         """Hand the job to an idle actor."""

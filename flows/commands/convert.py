@@ -83,7 +83,7 @@ def convert(
         ),
     ] = None,
     depth_width: Annotated[
-        int | None, typer.Option(help="Columns at which depth is estimated. [384]", rich_help_panel=DEPTH)
+        int | None, typer.Option(help="Columns at which depth is estimated. [320]", rich_help_panel=DEPTH)
     ] = None,
     allow_network: Annotated[
         bool | None,

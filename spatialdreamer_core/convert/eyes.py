@@ -17,7 +17,6 @@ from spatialdreamer_core.convert.small import small_grey, small_rgb, small_size
 from spatialdreamer_core.convert.source_depth import frame_offset
 from spatialdreamer_core.depth.edges import snap_edges
 from spatialdreamer_core.depth.guided import sharpen_depth
-from spatialdreamer_core.depth.keys import MAX_REACH
 from spatialdreamer_core.depth.protocol import DepthEstimator
 from spatialdreamer_core.depth.stabilise import DepthStabiliser
 from spatialdreamer_core.flow.dis import FlowEstimator, half_size_flow
@@ -130,7 +129,7 @@ class EyeMaker:
             start=first,
             stop=stop,
             shot_start=frame_offset(self.plan.info, self.plan.scan) + segment.shot_start,
-            reach=0 if self.config.depth.import_from else MAX_REACH,
+            reach=self.config.depth.blend_keys,
             sharpen=snap_edges if self.config.depth.import_from else sharpen_depth,
         )
         size, colour = self._small_size, self.plan.info.video.colour

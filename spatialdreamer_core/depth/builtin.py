@@ -90,6 +90,7 @@ class BuiltinDepth:
         self._flip = flip
         self._area = area
         self.name = "builtin"
+        self.uses_partner = False
         self.digest = f"builtin-{VERSION}-{wanted[:16]}-{area}{'-flip' if flip else ''}"
 
     def infer(self, request: DepthRequest) -> Map:

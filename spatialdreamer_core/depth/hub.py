@@ -50,6 +50,7 @@ class HubDepth:
         revision: str | None = None,
     ) -> None:
         self.name = name or where
+        self.uses_partner = False
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise ConfigError(f"depth {self.name!r}: no CUDA device here; use the CPU or another machine")
         ensure_torchvision()

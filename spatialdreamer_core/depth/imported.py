@@ -124,6 +124,7 @@ class ImportedDepth:
         self._frames: DepthFrames | None = None
         self._by_time = False
         self.name = "imported"
+        self.uses_partner = False
         looked_at = self._path or self._spec.path
         self.digest = f"imported-{VERSION}-{self._spec.near}-{self._spec.colours}-{_content_digest(looked_at)}"
         if source_frames is not None:

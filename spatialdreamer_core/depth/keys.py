@@ -16,11 +16,13 @@ class KeyPlan:
         shot_length: Frames in the shot.
         interval: K.
         reach: Keys on each side that a key is blended with.
+        partners: Whether a key is looked at together with another frame of its shot.
     """
 
     shot_length: int
     interval: int
     reach: int = MAX_REACH
+    partners: bool = True
 
     def __post_init__(self) -> None:
         if self.shot_length < 1 or self.interval < 1 or not 0 <= self.reach <= MAX_REACH:
@@ -29,7 +31,7 @@ class KeyPlan:
     @property
     def partner_offset(self) -> int:
         """Frames from a key to its partner: far enough to see parallax, near enough for flow to follow."""
-        return max(3, min(self.interval, 6))
+        return max(3, min(self.interval, 6)) if self.partners else 0
 
     @property
     def lead_in(self) -> int:
@@ -66,6 +68,8 @@ class KeyPlan:
 
     def partner(self, key: int) -> int:
         """Name the frame whose picture goes with a key: later, else earlier, else the far end of a tiny shot."""
+        if not self.partners:
+            return key
         if key + self.partner_offset < self.shot_length:
             return key + self.partner_offset
         if key >= self.partner_offset:

@@ -43,6 +43,9 @@ class DepthEstimator(Protocol):
     Attributes:
         name: For people and the manifest.
         digest: Of the weights and the code's version: the same digest means the same depth for the same request.
+
+    An estimator may also say ``uses_partner = False``: then each picture comes as its own partner, and workers read
+    fewer frames around their segments.
     """
 
     name: str

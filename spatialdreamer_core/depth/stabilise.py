@@ -90,7 +90,7 @@ class DepthStabiliser:
             sharpen: Brings a steady key's depth edges onto its picture's, before flow carries it on; None leaves
                 them.
         """
-        self.plan = KeyPlan(shot_length, key_interval, reach)
+        self.plan = KeyPlan(shot_length, key_interval, reach, getattr(estimator, "uses_partner", True))
         self._estimator, self._flow, self._range = estimator, flow, depth_range
         self._start, self._stop = start, shot_length if stop is None else stop
         if not 0 <= start < self._stop <= shot_length or start % key_interval:
