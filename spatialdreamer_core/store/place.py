@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 
 WORK_FOLDER = ".spatialdreamer"
 """Everything that is not a result lies below this folder of the output place."""
+
+OLD_S = 86_400.0
+"""Age at which scratch of remote places is taken for forgotten, seconds."""
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -123,10 +127,7 @@ class Place:
 
         For a local place it lies on the same file system, so that publishing is a rename.
         """
-        if self.is_local:
-            folder = Path(self._root, WORK_FOLDER, "scratch")
-        else:
-            folder = Path(tempfile.gettempdir(), "spatialdreamer")
+        folder = self._scratch_folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -142,18 +143,26 @@ class Place:
             path.unlink(missing_ok=True)
 
     def sweep_scratch(self) -> None:
-        """Remove what killed processes left in the scratch folder of a local place.
+        """Remove what killed processes left in the scratch folder.
 
-        For whoever holds the place alone (see ``exclusive_run``) and has not begun to write: a file under this
-        process's own number is then one of an earlier process with the same number, as in a container.
+        For whoever holds a local place alone (see ``exclusive_run``) and has not begun to write: a file under this
+        process's own number is then one of an earlier process with the same number, as in a container. Scratch of
+        remote places lies in a folder that other runs use too, maybe of another container, so there only what is
+        a day old goes.
         """
-        if not self.is_local:
-            return
-        for path in Path(self._root, WORK_FOLDER, "scratch").glob("*-*"):
+        for path in self._scratch_folder.glob("*-*"):
             pid = path.name.partition("-")[0]
-            if pid.isdecimal() and (int(pid) == os.getpid() or not _lives(int(pid))):
-                with suppress(OSError):
+            if not pid.isdecimal() or (_lives(int(pid)) and not (self.is_local and int(pid) == os.getpid())):
+                continue
+            with suppress(OSError):
+                if self.is_local or time.time() - path.stat().st_mtime > OLD_S:
                     path.unlink()
+
+    @property
+    def _scratch_folder(self) -> Path:
+        if self.is_local:
+            return Path(self._root, WORK_FOLDER, "scratch")
+        return Path(tempfile.gettempdir(), f"spatialdreamer-{os.getuid()}")
 
     @_translated
     def publish_file(self, scratch: Path, key: str) -> None:
@@ -244,8 +253,12 @@ class Place:
             yield Path(self.full(key))
         else:
             with self.scratch(suffix=PurePosixPath(key).suffix) as path:
-                self._fs.get_file(self.full(key), str(path))
+                self._download(key, path)
                 yield path
+
+    @_translated
+    def _download(self, key: str, path: Path) -> None:
+        self._fs.get_file(self.full(key), str(path))
 
     @_translated
     def copy(self, key: str, other: str) -> None:

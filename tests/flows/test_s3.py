@@ -135,6 +135,14 @@ def test_a_bucket_that_does_not_exist_is_told_in_a_sentence(bucket: s3fs.S3FileS
         convert(source="s3://no-such-bucket/films")
 
 
+def test_what_is_gone_from_s3_is_told_in_a_sentence(bucket: s3fs.S3FileSystem) -> None:
+    place = Place("s3://library/stereo")
+    assert place.read("nothing") is None
+    assert place.size("nothing") is None
+    with pytest.raises(StoreError, match=r"chunks/1\.mkv"), place.local_copy("chunks/1.mkv"):
+        pass
+
+
 def test_a_server_that_is_away_is_told_in_a_sentence(
     bucket: s3fs.S3FileSystem, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
