@@ -19,6 +19,8 @@ DEPTH_SIGMA = 0.15
 """Disagreement (parts of the shot's range) at which a neighbour's weight has fallen to 0.44: the flow erred there."""
 APART = 0.25
 """Two keys' depths of one pixel that differ by more are two things, not one seen twice."""
+TRUST_PX = 11
+"""Window over which trust is averaged before a frame chooses between two keys."""
 TRUST_FLOOR = 0.02
 """Weight left to a key that the flow does not confirm, so that a pixel seen in neither still gets the nearer key's."""
 
@@ -184,7 +186,10 @@ def carry(
     # with neither confirmed the floor decides alone; to the fourth power it is nearly the nearer key's value
     floor_a, floor_b = np.float32(TRUST_FLOOR * near_a**4), np.float32(TRUST_FLOOR * near_b**4)
     a, b = to_a.pull(depth_a), to_b.pull(depth_b)
-    return _mix(a, b, to_a.trust, to_b.trust, np.float32(near_a), np.float32(near_b), floor_a, floor_b)
+    # trust comes in specks where things move fast; a choice that changed with every speck would tear surfaces
+    wide_a, wide_b = (np.asarray(cv2.blur(link.trust, (TRUST_PX, TRUST_PX)), np.float32) for link in (to_a, to_b))
+    trusts = to_a.trust, to_b.trust, wide_a, wide_b
+    return _mix(a, b, trusts, np.float32(near_a), np.float32(near_b), floor_a, floor_b)
 
 
 @njit(cache=True, nogil=True)
@@ -215,22 +220,23 @@ def _add_neighbour(
 def _mix(
     a: NDArray[np.float32],
     b: NDArray[np.float32],
-    trust_a: NDArray[np.float32],
-    trust_b: NDArray[np.float32],
+    trusts: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
     near_a: np.float32,
     near_b: np.float32,
     floor_a: np.float32,
     floor_b: np.float32,
 ) -> NDArray[np.float32]:
+    trust_a, trust_b, wide_a, wide_b = trusts
     h, w = a.shape
     depth = np.empty((h, w), np.float32)
     for i in range(h):
         for j in range(w):
             say_a = trust_a[i, j] * near_a + floor_a
             say_b = trust_b[i, j] * near_b + floor_b
-            # a figure and what is behind it: a mean would be a third thing that is nowhere, so the stronger wins
+            # A figure and what is behind it: a mean would be a third thing that is nowhere, so the one that is
+            # clearly stronger around here wins. Where neither is, surfaces pass into each other rather than tear.
             if abs(a[i, j] - b[i, j]) > np.float32(APART):
-                depth[i, j] = a[i, j] if say_a >= say_b else b[i, j]
-            else:
-                depth[i, j] = (say_a * a[i, j] + say_b * b[i, j]) / (say_a + say_b)
+                say_a = (say_a + wide_a[i, j] * near_a) ** 3
+                say_b = (say_b + wide_b[i, j] * near_b) ** 3
+            depth[i, j] = (say_a * a[i, j] + say_b * b[i, j]) / (say_a + say_b)
     return depth
