@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialdreamer_core.config import ConvertConfig
-from spatialdreamer_core.video.decode import decode, resolve_codec, working_format
-from spatialdreamer_core.video.encode import ChunkWriter, EncodeSpec, encoded_format
+from spatialdreamer_core.video.decode import decode, working_format
+from spatialdreamer_core.video.encode import ChunkWriter, EncodeSpec, encoded_format, resolve_codec
 from spatialdreamer_core.video.layouts import pack, packed_size
 from spatialdreamer_core.video.probe import probe
 from spatialdreamer_core.video.scan import scan
@@ -38,7 +38,7 @@ def flat_segment(job: tuple[str, SourceInfo, NDArray[np.int64], Segment], number
     """Decode a segment and encode it beside itself; gives its number of frames."""
     source, info, pts, segment = job
     encode, video = ConvertConfig().encode, info.video
-    codec = resolve_codec(encode.codec, info)
+    codec = resolve_codec(encode.codec, video.bits)
     working = working_format(info, codec)
     size = packed_size(video.width, video.height, encode.layout, encode.max_width, working)
     spec = EncodeSpec(

@@ -14,7 +14,8 @@ from flows.commands.walled import walled
 from flows.progress import duration
 from spatialdreamer_core.config import ConvertConfig
 from spatialdreamer_core.errors import ClipError
-from spatialdreamer_core.video.decode import resolve_codec, working_format
+from spatialdreamer_core.video.decode import working_format
+from spatialdreamer_core.video.encode import resolve_codec
 from spatialdreamer_core.video.layouts import packed_size
 from spatialdreamer_core.video.media import list_sources
 from spatialdreamer_core.video.names import output_name
@@ -71,7 +72,7 @@ def as_plain(info: SourceInfo, scanned: SourceScan | None) -> dict[str, Any]:
 
 def _show(info: SourceInfo, scanned: SourceScan | None, console: Console) -> None:
     video, config = info.video, ConvertConfig()
-    codec = resolve_codec(config.encode.codec, info)
+    codec = resolve_codec(config.encode.codec, video.bits)
     size = packed_size(
         video.width, video.height, config.encode.layout, config.encode.max_width, working_format(info, codec)
     )

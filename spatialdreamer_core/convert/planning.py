@@ -24,7 +24,8 @@ from spatialdreamer_core.depth.protocol import DepthEstimator, DepthRequest, est
 from spatialdreamer_core.errors import UnreadableSourceError
 from spatialdreamer_core.geometry.disparity import choose_stereo
 from spatialdreamer_core.store.place import Place
-from spatialdreamer_core.video.decode import convert_frame, decode, resolve_codec, working_format
+from spatialdreamer_core.video.decode import convert_frame, decode, working_format
+from spatialdreamer_core.video.encode import resolve_codec
 from spatialdreamer_core.video.probe import probe
 from spatialdreamer_core.video.scan import scan
 from spatialdreamer_core.video.segments import plan_segments
@@ -63,7 +64,7 @@ class ShotSampler:
         if index % SAMPLE_EVERY not in (0, PARTNER_AFTER):
             return
         video = self.info.video
-        pixel_format = working_format(self.info, resolve_codec(self.config.encode.codec, self.info))
+        pixel_format = working_format(self.info, resolve_codec(self.config.encode.codec, video.bits))
         size = small_size(video.width, video.height, self.config.depth.width, video.sample_aspect)
         rgb = small_rgb(convert_frame(picture, video, pixel_format, 0), size, video.colour)
         if index % SAMPLE_EVERY == 0:
@@ -162,7 +163,7 @@ def _look_at_middle(
 ) -> NDArray[np.float32]:
     """A shot too short to have been sampled."""
     middle, video, config = (start + end) // 2, info.video, sampler.config
-    pixel_format = working_format(info, resolve_codec(config.encode.codec, info))
+    pixel_format = working_format(info, resolve_codec(config.encode.codec, video.bits))
     size = small_size(video.width, video.height, config.depth.width, video.sample_aspect)
     frames = decode(info.uri, info, pixel_format, scanned.pts, middle, middle + 1, counted_from=scanned.counted_from)
     frame = next(iter(frames))

@@ -26,8 +26,8 @@ from spatialdreamer_core.flow.dis import FlowEstimator
 from spatialdreamer_core.metrics.shot_metrics import SegmentMetrics
 from spatialdreamer_core.report.sheet import contact_sheet
 from spatialdreamer_core.store.place import Place, canonical_json
-from spatialdreamer_core.video.decode import resolve_codec, working_format
-from spatialdreamer_core.video.encode import ChunkWriter, EncodeSpec, encoded_format
+from spatialdreamer_core.video.decode import working_format
+from spatialdreamer_core.video.encode import ChunkWriter, EncodeSpec, encoded_format, resolve_codec
 from spatialdreamer_core.video.frames import Frame
 from spatialdreamer_core.video.layouts import depth_plane, file_count, pack, packed_size
 from spatialdreamer_core.video.segments import Segment
@@ -67,7 +67,7 @@ def commit_from_bytes(data: bytes) -> Commit:
 def encode_spec(plan: SourcePlan, config: ConvertConfig) -> EncodeSpec:
     """What every chunk of this source is encoded with."""
     video, encode = plan.info.video, config.encode
-    codec = resolve_codec(encode.codec, plan.info)
+    codec = resolve_codec(encode.codec, video.bits)
     source = working_format(plan.info, codec)
     size = packed_size(video.width, video.height, encode.layout, encode.max_width, source)
     return EncodeSpec(

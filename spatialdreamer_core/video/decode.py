@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import av
 import numpy as np
@@ -22,19 +22,10 @@ from spatialdreamer_core.video.source import SourceInfo, VideoInfo
 
 logger = logging.getLogger(__name__)
 
-EncodedCodec = Literal["h264", "hevc", "av1", "prores"]
-
 _GREY = {"gray": 8, "gray10le": 10}
 _FULL_RANGE = 2
 _BT709 = 1
 _FIRST_STEP_BACK_S = 1.0
-
-
-def resolve_codec(codec: Codec, info: SourceInfo) -> EncodedCodec:
-    """Choose the codec that ``auto`` means: h264 for 8 bit, hevc for more."""
-    if codec != "auto":
-        return codec
-    return "h264" if info.video.bits <= 8 else "hevc"
 
 
 def working_format(info: SourceInfo, codec: Codec) -> PixelFormat:

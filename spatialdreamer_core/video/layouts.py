@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from spatialdreamer_core.config import Layout
+from spatialdreamer_core.video.colour import luma_range, rgb_matrix
 from spatialdreamer_core.video.frames import Frame, PixelFormat, Plane
 from spatialdreamer_core.video.source import ColourInfo
 
@@ -44,17 +45,6 @@ _DUBOIS_RIGHT = (
 )
 _RED_LEFT = ((1.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
 _CYAN_RIGHT = ((0.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
-
-# Luma weights of red and blue by matrix code (ITU-T H.273, table 4).
-_LUMA_WEIGHTS: dict[int, tuple[float, float]] = {
-    1: (0.2126, 0.0722),
-    4: (0.30, 0.11),
-    5: (0.299, 0.114),
-    6: (0.299, 0.114),
-    7: (0.212, 0.087),
-    9: (0.2627, 0.0593),
-    10: (0.2627, 0.0593),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,14 +177,9 @@ def depth_plane(
     nearness: NDArray[Any] = inverse_depth
     if nearness.shape != (height, width):
         nearness = cv2.resize(nearness, (width, height), interpolation=cv2.INTER_LINEAR)
-    low, high = _luma_range(pixel_format.bits, colour)
+    low, high = luma_range(pixel_format.bits, colour)
     samples = np.rint(low + np.clip(nearness, 0, 1) * (high - low))
     return cast(Plane, samples.astype(pixel_format.dtype))
-
-
-def luma_weights(colour: ColourInfo, height: int) -> tuple[float, float]:
-    """Luma weights of red and blue; an unspecified matrix is BT.709 from 720 rows on and BT.601 below."""
-    return _LUMA_WEIGHTS.get(colour.matrix, _LUMA_WEIGHTS[1 if height >= 720 else 6])
 
 
 def _even_up(value: int) -> int:
@@ -203,11 +188,6 @@ def _even_up(value: int) -> int:
 
 def _describe(frame: Frame) -> str:
     return f"{frame.width}x{frame.height} {frame.format.name}"
-
-
-def _luma_range(bits: int, colour: ColourInfo) -> tuple[int, int]:
-    scale = 1 << (bits - 8)
-    return (0, (1 << bits) - 1) if colour.range == 2 else (16 * scale, 235 * scale)
 
 
 def _fit(frame: Frame, size: PackedSize) -> Frame:
@@ -271,7 +251,7 @@ def _interleave(even: Frame, odd: Frame) -> Frame:
 def _anaglyph(left: Frame, right: Frame, layout: Layout, colour: ColourInfo, source_height: int) -> Frame:
     """Mix the eyes through RGB, as coded (not linear): the matrices are used so by common players."""
     bits = left.format.bits
-    to_rgb, offset = _yuv_to_rgb(bits, colour, source_height)
+    to_rgb, offset = rgb_matrix(bits, colour, source_height)
     if layout == "anaglyph-dubois":
         mix = np.array(_DUBOIS_LEFT), np.array(_DUBOIS_RIGHT)
     else:
@@ -294,23 +274,6 @@ def _anaglyph(left: Frame, right: Frame, layout: Layout, colour: ColourInfo, sou
         left.format.sub_y,
     )
     return Frame(y, u, v, left.format, left.pts)
-
-
-def _yuv_to_rgb(bits: int, colour: ColourInfo, height: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give (matrix, offset): RGB in [0, 1] is ``matrix @ (yuv - offset)`` for samples as stored."""
-    red, blue = luma_weights(colour, height)
-    green = 1 - red - blue
-    low, high = _luma_range(bits, colour)
-    chroma_span = (1 << bits) - 1 if colour.range == 2 else 224 << (bits - 8)
-    unit = np.array(
-        [
-            [1, 0, 2 * (1 - red)],
-            [1, -2 * (1 - blue) * blue / green, -2 * (1 - red) * red / green],
-            [1, 2 * (1 - blue), 0],
-        ]
-    )
-    scale = np.array([1 / (high - low), 1 / chroma_span, 1 / chroma_span])
-    return unit * scale, np.array([low, 1 << (bits - 1), 1 << (bits - 1)], dtype=np.float64)
 
 
 @njit(cache=True, nogil=True)

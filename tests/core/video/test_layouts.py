@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from spatialdreamer_core.config import LAYOUTS
+from spatialdreamer_core.video.colour import luma_weights
 from spatialdreamer_core.video.frames import PIXEL_FORMATS, Frame, PixelFormat
-from spatialdreamer_core.video.layouts import depth_plane, file_count, luma_weights, pack, packed_size
+from spatialdreamer_core.video.layouts import depth_plane, file_count, pack, packed_size
 from spatialdreamer_core.video.source import ColourInfo
 
 YUV420 = PIXEL_FORMATS["yuv420p"]
