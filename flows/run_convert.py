@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from flows.config import RunConfig
 from infra.ray_session import ray_session
+from spatialdreamer_core import geometry
 from spatialdreamer_core.errors import ConfigError
 from spatialdreamer_core.report.page import write_report
 from spatialdreamer_core.store.lock import exclusive_run
@@ -72,8 +73,17 @@ def convert_sources(run: Prepared, on_progress: Callable[[Progress], None]) -> L
     if not config.resume:
         place.remove_folder(".spatialdreamer/work")
     library = ConvertLibrary(config.convert, place, run.stems, run.run_id, on_progress)
+    if kernels_are_new():
+        note = "first run: the kernels are being compiled, which takes about a minute and is kept for later runs"
+        on_progress(Progress(len(run.stems), message=note))
     with workers(config, run.run_id) as executor:
         return library.run(executor, started=run.started)
+
+
+def kernels_are_new() -> bool:
+    """Tell whether numba has to compile first: no compiled kernel lies beside the code, though it could."""
+    folder = Path(geometry.__file__).parent
+    return os.access(folder, os.W_OK) and not any(folder.glob("__pycache__/*.nbi"))
 
 
 @contextmanager
