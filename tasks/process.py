@@ -10,8 +10,8 @@ KEPT_BYTES = 1 << 28
 def keep_freed_memory() -> None:
     """Let the allocator reuse freed pictures instead of giving them back to the system.
 
-    Every frame needs the same dozen arrays of some megabytes. By default glibc maps and unmaps each of them, and
-    touching fresh pages cost a fifth of the warp and fill. Elsewhere than on glibc nothing happens.
+    Every frame needs the same dozen arrays of some megabytes. By default glibc maps and unmaps each of them, and the
+    system clears their pages every time. Elsewhere than on glibc nothing happens.
     """
     if not sys.platform.startswith("linux"):
         return

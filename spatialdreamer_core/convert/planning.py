@@ -20,7 +20,7 @@ from spatialdreamer_core.convert.small import small_rgb, small_size
 from spatialdreamer_core.convert.source_depth import frame_offset, source_depth
 from spatialdreamer_core.depth.imported import for_source
 from spatialdreamer_core.depth.normalise import normalise, shot_range
-from spatialdreamer_core.depth.protocol import DepthEstimator, DepthRequest, estimate
+from spatialdreamer_core.depth.protocol import DepthEstimator, DepthRequest, estimate, uses_partner
 from spatialdreamer_core.errors import UnreadableSourceError
 from spatialdreamer_core.geometry.disparity import choose_stereo
 from spatialdreamer_core.store.place import Place
@@ -61,13 +61,14 @@ class ShotSampler:
         if index == 0:  # the scan may begin again
             self.thumbnails.clear()
             self._waiting = None
-        if index % SAMPLE_EVERY not in (0, PARTNER_AFTER):
+        place = index % SAMPLE_EVERY
+        if place != 0 and not (place == PARTNER_AFTER and uses_partner(self.estimator)):
             return
         video = self.info.video
         pixel_format = working_format(self.info, resolve_codec(self.config.encode.codec, video.bits))
         size = small_size(video.width, video.height, self.config.depth.width, video.sample_aspect)
         rgb = small_rgb(convert_frame(picture, video, pixel_format, 0), size, video.colour)
-        if index % SAMPLE_EVERY == 0:
+        if place == 0:
             self.finish()
             self._waiting = index, rgb, float(picture.time or 0.0)
         elif self._waiting is not None:

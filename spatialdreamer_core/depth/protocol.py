@@ -59,6 +59,11 @@ class DepthEstimator(Protocol):
         ...
 
 
+def uses_partner(estimator: DepthEstimator) -> bool:
+    """Tell whether an estimator looks at partners; it does unless it says otherwise."""
+    return bool(getattr(estimator, "uses_partner", True))
+
+
 def estimate(estimator: DepthEstimator, request: DepthRequest) -> NDArray[np.float32]:
     """Run an estimator and check what it gives. A constant map is legal: the scene is flat.
 

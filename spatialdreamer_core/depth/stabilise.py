@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spatialdreamer_core.depth.carry import FlowLink, blend_key, carry, link_forward, link_pictures
 from spatialdreamer_core.depth.keys import MAX_REACH, KeyPlan
 from spatialdreamer_core.depth.normalise import DepthRange, normalise, scale, shot_range, soft_clip
-from spatialdreamer_core.depth.protocol import DepthEstimator, DepthRequest, estimate
+from spatialdreamer_core.depth.protocol import DepthEstimator, DepthRequest, estimate, uses_partner
 from spatialdreamer_core.flow.dis import FlowEstimator
 
 __all__ = ["DepthRange", "DepthStabiliser", "KeyPlan", "StabilisedDepth", "carry", "normalise", "shot_range"]
@@ -90,7 +90,7 @@ class DepthStabiliser:
             sharpen: Brings a steady key's depth edges onto its picture's, before flow carries it on; None leaves
                 them.
         """
-        self.plan = KeyPlan(shot_length, key_interval, reach, getattr(estimator, "uses_partner", True))
+        self.plan = KeyPlan(shot_length, key_interval, reach, uses_partner(estimator))
         self._estimator, self._flow, self._range = estimator, flow, depth_range
         self._start, self._stop = start, shot_length if stop is None else stop
         if not 0 <= start < self._stop <= shot_length or start % key_interval:
