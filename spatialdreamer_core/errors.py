@@ -49,6 +49,30 @@ class DepthError(ClipError):
     reason = "depth_failed"
 
 
+class FlatDepthError(DepthError):
+    """Depth is the same everywhere, so there is nothing to shift."""
+
+    reason = "depth_flat"
+
+
+class BadDepthError(DepthError):
+    """Depth holds NaN, infinity or values outside its range."""
+
+    reason = "depth_not_finite"
+
+
+class FlowError(ClipError):
+    """No optical flow of this clip can be believed."""
+
+    reason = "flow_failed"
+
+
+class ShortClipError(ClipError):
+    """The clip or shot has fewer frames than were asked for."""
+
+    reason = "too_short"
+
+
 class EncodeError(ClipError):
     """The made video could not be encoded or muxed with the settings asked for."""
 

@@ -1,0 +1,1 @@
+"""From a library of flat video to clips worth training on: cutting, sizes, filters, duplicates, split."""

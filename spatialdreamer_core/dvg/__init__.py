@@ -1,0 +1,1 @@
+"""DVG: training pairs from flat video, with real pixels as their target."""

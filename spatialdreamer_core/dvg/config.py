@@ -1,0 +1,216 @@
+"""Settings of make-pairs that the bytes of a sample depend on: frozen, checked once at the door."""
+
+import re
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from spatialdreamer_core.config import _STRICT, DepthConfig, _check
+from spatialdreamer_core.errors import ConfigError
+
+Refine = Literal["off", "union", "previous", "next", "soft"]
+Range = tuple[float, float]
+
+
+def _check_range(name: str, pair: Range, low: float, high: float) -> None:
+    if not low <= pair[0] <= pair[1] <= high:
+        raise ConfigError(f"{name} must be two rising numbers in [{low:g}, {high:g}], got {pair[0]:g}, {pair[1]:g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipsConfig:
+    """How shots are cut into clips.
+
+    Attributes:
+        frames: Frames of a clip, 2 to 128; 16 and 25 are usual.
+        frame_step: Source frames from one frame of a clip to its next; 1 takes each.
+        stride: Source frames from the start of a clip to the start of the next in the same shot; None is the clip's
+            own span, so that clips neither overlap nor leave frames between them.
+        buckets: Sizes that clips come in, ``WIDTHxHEIGHT``, sides multiples of 8; each source takes the one whose
+            shape is nearest to its own.
+        max_upscale: A source that its bucket would enlarge by more is set aside.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
+    frames: int = 16
+    frame_step: int = 1
+    stride: int | None = None
+    buckets: tuple[str, ...] = ("512x288", "288x512", "384x384")
+    max_upscale: float = 1.5
+
+    def __post_init__(self) -> None:
+        _check("clip frames", self.frames, 2, 128)
+        _check("frame step", self.frame_step, 1, 60)
+        if self.stride is not None:
+            _check("stride", self.stride, 1, 100_000)
+        _check("max upscale", self.max_upscale, 1, 100)
+        if not self.buckets:
+            raise ConfigError("buckets are empty; name at least one size, such as 512x288")
+        for name in self.buckets:
+            bucket_size(name)
+
+    @property
+    def span(self) -> int:
+        """Source frames from a clip's first frame to its last, both counted."""
+        return (self.frames - 1) * self.frame_step + 1
+
+
+def bucket_size(name: str) -> tuple[int, int]:
+    """Read ``WIDTHxHEIGHT``.
+
+    Raises:
+        ConfigError: If it is not that, or a side is no multiple of 8 or lies outside [64, 4096].
+    """
+    match = re.fullmatch(r"(\d+)x(\d+)", name)
+    sides = [int(side) for side in match.groups()] if match else []
+    if not sides or any(side % 8 or not 64 <= side <= 4096 for side in sides):
+        raise ConfigError(f"bucket {name!r} must be WIDTHxHEIGHT, both multiples of 8 in [64, 4096], such as 512x288")
+    return sides[0], sides[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarpConfig:
+    """How a clip's second view is made; each pair of numbers is a range that a value is drawn from, uniformly.
+
+    Attributes:
+        double_share: Share of clips made by the paper's double rendering; the others get the analytic mask.
+        disparity_pct: Disparity from inverse depth 0 to 1, percent of the width.
+        convergence: The inverse depth in [0, 1] that lands on the screen.
+        dilation_px: Pixels by which the nearer side of a depth edge grows, whole numbers.
+        swap_roles: Whether the real clip is the left or the right eye at random; else it is always the left.
+        tear_px: Stretch between two neighbours beyond which a surface tears.
+        crop_pct: Part of the width and height that is cropped away, percent.
+        rotate_deg: Angle of rotation, degrees, of either sign.
+        rotate_share: Share of clips that are rotated.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
+    double_share: float = 0.3
+    disparity_pct: Range = (2.0, 10.0)
+    convergence: Range = (0.0, 1.0)
+    dilation_px: tuple[int, int] = (0, 2)
+    swap_roles: bool = True
+    tear_px: float = 1.0
+    crop_pct: Range = (0.0, 10.0)
+    rotate_deg: Range = (0.0, 5.0)
+    rotate_share: float = 0.25
+
+    def __post_init__(self) -> None:
+        _check("double share", self.double_share, 0, 1)
+        _check_range("disparity", self.disparity_pct, 0.1, 30)
+        _check_range("convergence", self.convergence, 0, 1)
+        _check_range("dilation", self.dilation_px, 0, 16)
+        _check("tear", self.tear_px, 0, 16)
+        _check_range("crop", self.crop_pct, 0, 50)
+        _check_range("rotate", self.rotate_deg, 0, 45)
+        _check("rotate share", self.rotate_share, 0, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskConfig:
+    """How masks are made steady in time; ``refine`` and its parts are the ablation switches.
+
+    Attributes:
+        refine: ``off``; ``union``: a pixel is masked if it is, or if the mask of t-1 or t+1, pulled along a
+            confident flow, is there; ``previous`` and ``next``: with that neighbour alone; ``soft``: with soft
+            confidence, where neighbours add up to 1 (the paper's equation, read literally).
+        flow: Optical flow, ``dis-ultrafast``, ``dis-fast`` or ``dis-medium``.
+        half_flow: Whether flow is found at half size.
+        share: Part of the motion that going there and back may miss.
+        slack_px2: What it may miss without motion, squared pixels.
+        store_flow: Whether samples carry the flow.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
+    refine: Refine = "union"
+    flow: str = "dis-fast"
+    half_flow: bool = True
+    share: float = 0.01
+    slack_px2: float = 0.5
+    store_flow: bool = False
+
+    def __post_init__(self) -> None:
+        _check("share", self.share, 0, 1)
+        _check("slack", self.slack_px2, 0, 100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterConfig:
+    """What a clip must be to be made into a pair at all; every score is recorded, whatever comes of it.
+
+    Attributes:
+        min_motion_px: Least motion, pixels a frame for a width of 512; less is a still picture.
+        max_motion_px: Most motion; more is not followed by flow.
+        min_sharpness: Least sharpness, see ``corpus.filters``.
+        max_text_share: Most of the picture that lettering may cover.
+        min_brightness: Least mean luma, grey levels.
+        min_contrast: Least standard deviation of luma, grey levels.
+        max_bars_share: Most of the height or width that black bars may take.
+        min_flow_confidence: Least share of pixels whose flow comes back.
+        min_depth_spread: Least distance of the 2nd and 98th percentile of inverse depth before it is scaled to
+            [0, 1], as a share of its extremes; less is a flat scene or a failed estimate.
+        max_duplicate_bits: Shots whose perceptual hashes (64 bits) differ by no more are near-duplicates; the later
+            one is left out. -1 keeps all.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
+    min_motion_px: float = 0.1
+    max_motion_px: float = 40.0
+    min_sharpness: float = 1.0
+    max_text_share: float = 0.12
+    min_brightness: float = 16.0
+    min_contrast: float = 10.0
+    max_bars_share: float = 0.02
+    min_flow_confidence: float = 0.4
+    min_depth_spread: float = 0.1
+    max_duplicate_bits: int = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictConfig:
+    """What marks a made pair ``train``, ``review`` or ``reject``: beyond the first number review, the second reject.
+
+    Attributes:
+        cycle_psnr_db: There and back outside the mask, least.
+        hole_share: Masked share of the pixels, most.
+        min_hole_share: Masked share of the pixels, least.
+        mask_growth: What refinement added, as a share of the mask before it, most.
+        mask_stability: Agreement of masks in time, least.
+        flow_confidence: Share of pixels whose flow comes back, least.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
+    cycle_psnr_db: Range = (26.0, 20.0)
+    hole_share: Range = (0.3, 0.5)
+    min_hole_share: Range = (0.002, 0.0002)
+    mask_growth: Range = (1.5, 6.0)
+    mask_stability: Range = (0.5, 0.2)
+    flow_confidence: Range = (0.6, 0.4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairsConfig:
+    """Everything that the bytes of a sample depend on, next to the clip itself.
+
+    Attributes:
+        seed: Another seed draws other values for the same clips.
+        val_share: Share of sources that go to ``val``; a source is never on both sides.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
+    clips: ClipsConfig = field(default_factory=ClipsConfig)
+    depth: DepthConfig = field(default_factory=DepthConfig)
+    warp: WarpConfig = field(default_factory=WarpConfig)
+    mask: MaskConfig = field(default_factory=MaskConfig)
+    filters: FilterConfig = field(default_factory=FilterConfig)
+    verdict: VerdictConfig = field(default_factory=VerdictConfig)
+    seed: int = 0
+    val_share: float = 0.05
+
+    def __post_init__(self) -> None:
+        _check("val share", self.val_share, 0, 1)
