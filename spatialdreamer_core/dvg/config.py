@@ -149,8 +149,6 @@ class FilterConfig:
         min_contrast: Least standard deviation of luma, grey levels.
         max_bars_share: Most of the height or width that black bars may take.
         min_flow_confidence: Least share of pixels whose flow comes back.
-        min_depth_spread: Least distance of the 2nd and 98th percentile of inverse depth before it is scaled to
-            [0, 1], as a share of its extremes; less is a flat scene or a failed estimate.
         max_duplicate_bits: Shots whose perceptual hashes (64 bits) differ by no more are near-duplicates; the later
             one is left out. -1 keeps all.
     """
@@ -165,7 +163,6 @@ class FilterConfig:
     min_contrast: float = 10.0
     max_bars_share: float = 0.02
     min_flow_confidence: float = 0.4
-    min_depth_spread: float = 0.1
     max_duplicate_bits: int = 4
 
 
@@ -180,6 +177,9 @@ class VerdictConfig:
         mask_growth: What refinement added, as a share of the mask before it, most.
         mask_stability: Agreement of masks in time, least.
         flow_confidence: Share of pixels whose flow comes back, least.
+        depth_spread: Distance of the 2nd and 98th percentile of inverse depth, least; less is a flat scene or a failed
+            estimate.
+        depth_flicker: Mean change of inverse depth along the flow, most.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
@@ -190,6 +190,8 @@ class VerdictConfig:
     mask_growth: Range = (1.5, 6.0)
     mask_stability: Range = (0.5, 0.2)
     flow_confidence: Range = (0.6, 0.4)
+    depth_spread: Range = (0.3, 0.1)
+    depth_flicker: Range = (0.04, 0.1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

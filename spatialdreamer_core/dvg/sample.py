@@ -63,6 +63,8 @@ class PairMetrics:
         mask_stability: Intersection over union of each mask with its neighbour's pulled along the flow, where flow
             is confident; mean over the clip, [0, 1].
         deviation_strength: How far the views are apart, >= 0; see ``dvg.measure``.
+        depth_spread: 98th minus 2nd percentile of inverse depth, [0, 1].
+        depth_flicker: Change of inverse depth from frame to frame along confident flow, mean of absolutes, [0, 1].
         verdict: ``train``, ``review`` or ``reject``.
         reasons: Why it is not ``train``: codes joined by commas, empty if it is.
     """
@@ -76,5 +78,7 @@ class PairMetrics:
     mask_growth: float
     mask_stability: float
     deviation_strength: float
+    depth_spread: float
+    depth_flicker: float
     verdict: Verdict
     reasons: str

@@ -58,6 +58,22 @@ def upsample_disparity(
     return out
 
 
+def grow_nearer(disparity: NDArray[np.float32], columns_px: int) -> NDArray[np.float32]:
+    """Widen the nearer side of every step by ``columns_px`` columns to both sides and one row up and down.
+
+    Args:
+        disparity: [H, W] float32 px.
+        columns_px: 0 changes nothing.
+
+    Returns:
+        A new [H, W] map.
+    """
+    out = np.array(disparity, np.float32, order="C")
+    if columns_px > 0:
+        _grow(out, columns_px)
+    return out
+
+
 def _taps(full: int, low: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Left low sample and weight of the right one, per full-size sample."""
     place = np.clip((np.arange(full) + 0.5) * (low / full) - 0.5, 0, low - 1)

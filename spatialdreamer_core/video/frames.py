@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 Plane: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 """[H, W] samples of one plane; uint8 for 8 bit, uint16 for 10 bit (values below 1024)."""
 
-PixelFormatName = Literal["yuv420p", "yuv420p10le", "yuv422p10le"]
+PixelFormatName = Literal["yuv420p", "yuv420p10le", "yuv422p10le", "gbrp"]
 
 
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
-    """A planar YUV format that we work in.
+    """A planar format that we work in: YUV from decoder to encoder, and RGB planes where training pairs are made.
 
     Attributes:
         name: FFmpeg's name.

@@ -1,0 +1,75 @@
+"""Steady masks: what is masked just before or just after, carried by a flow that can be believed, is masked now."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from spatialdreamer_core.dvg.config import Refine
+from spatialdreamer_core.dvg.flows import ClipFlows
+from spatialdreamer_core.flow.consistency import pixel_grid
+
+
+def refine_masks(masks: NDArray[np.bool_], flows: ClipFlows, refine: Refine) -> NDArray[np.bool_]:
+    """Refine the masks of a clip; a mask only grows.
+
+    With ``w_k`` the neighbour's mask pulled along the flow t -> k and ``C_k`` that flow's confidence:
+
+    * ``union``: ``m OR C_{t-1} w_{t-1} OR C_{t+1} w_{t+1}``, C is 0 or 1;
+    * ``previous``, ``next``: that neighbour alone;
+    * ``soft``: ``m OR (C_{t-1} w_{t-1} + C_{t+1} w_{t+1} >= 1)``, C and w in [0, 1]: one neighbour is enough only if
+      it is wholly believed, else both must agree;
+    * ``off``: ``m``.
+
+    Neighbours count as they were before refinement, so a mask reaches one frame far and not through the clip.
+
+    Args:
+        masks: [T, H, W].
+        flows: Of the same clip.
+        refine: How.
+
+    Returns:
+        [T, H, W].
+
+    Source: arXiv 2411.11934, mask refinement of DVG: ``m^t = 1 if sum_k m^k(i + u, j + v) C(i, j) >= 1``, together
+    with m^t itself.
+    """
+    if refine == "off":
+        return masks.copy()
+    refined = masks.copy()
+    for t in range(len(masks)):
+        votes = []
+        if t > 0 and refine != "next":
+            votes.append(_vote(masks[t - 1], flows.backward[t - 1], flows.backward_trust[t - 1], refine == "soft"))
+        if t + 1 < len(masks) and refine != "previous":
+            votes.append(_vote(masks[t + 1], flows.forward[t], flows.forward_trust[t], refine == "soft"))
+        if refine == "soft":
+            refined[t] |= sum(votes, np.float32(0)) >= np.float32(0.999)
+        else:
+            for vote in votes:
+                refined[t] |= vote
+    return refined
+
+
+def pull_mask(mask: NDArray[np.bool_], flow: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Pull a mask along the flow onto the grid that it starts from.
+
+    Args:
+        mask: [H, W] of time b.
+        flow: [H, W, 2] px, a to b.
+
+    Returns:
+        [H, W] uint8, 0 to 255, bilinear.
+    """
+    x, y = pixel_grid(*mask.shape)
+    grey = mask.view(np.uint8) * np.uint8(255)
+    pulled = cv2.remap(grey, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(pulled, np.uint8)
+
+
+def _vote(
+    mask: NDArray[np.bool_], flow: NDArray[np.float32], trust: NDArray[np.float32], soft: bool
+) -> NDArray[np.bool_] | NDArray[np.float32]:
+    pulled = pull_mask(mask, flow)
+    if soft:
+        return np.asarray(pulled * (trust / np.float32(255)), np.float32)
+    return np.asarray((pulled >= 128) & (trust >= 0.5))

@@ -1,0 +1,128 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spatialdreamer_core.dvg.config import ClipsConfig, MaskConfig, PairsConfig, WarpConfig
+from spatialdreamer_core.dvg.make import make_pair
+from spatialdreamer_core.errors import BadDepthError, ClipError, FlatDepthError, FlowError, ShortClipError
+
+T, H, W = 4, 72, 136
+CONFIG = PairsConfig(clips=ClipsConfig(frames=T, buckets=("136x72",)), mask=MaskConfig(store_flow=True))
+
+
+def clip(step: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """A bright square that moves right before a textured wall."""
+    rng = np.random.default_rng(3)
+    wall = np.kron(rng.integers(40, 120, (H // 4, W // 4, 3), np.uint8), np.ones((4, 4, 1), np.uint8))
+    square = np.kron(rng.integers(150, 250, (8, 8, 3), np.uint8), np.ones((4, 4, 1), np.uint8))
+    frames, depth = np.repeat(wall[None], T, axis=0), np.full((T, H, W), 0.1, np.float32)
+    for t in range(T):
+        x = 40 + t * step
+        frames[t, 20:52, x : x + 32], depth[t, 20:52, x : x + 32] = square, 0.9
+    return frames, depth
+
+
+def only(mode: str, **warp: object) -> PairsConfig:
+    settings = WarpConfig(double_share=float(mode == "double"), dilation_px=(0, 0), **warp)  # type: ignore[arg-type]
+    return replace(CONFIG, warp=settings)
+
+
+@pytest.mark.parametrize("mode", ["analytic", "double"])
+def test_the_same_clip_gives_the_same_bytes(mode: str) -> None:
+    first, metrics = make_pair(*clip(), only(mode), "a-0001")
+    again, metrics_again = make_pair(*clip(), only(mode), "a-0001")
+    for name in ("target", "condition", "reference", "mask", "disparity", "flow"):
+        assert getattr(first, name).tobytes() == getattr(again, name).tobytes(), name
+    assert (first.meta, metrics) == (again.meta, metrics_again)
+    assert first.meta["mode"] == mode
+    assert first.key == "a-0001"
+    assert first.flow is not None
+    assert first.flow.shape == (T - 1, H, W, 2)
+
+
+def test_the_analytic_condition_is_the_real_clip_outside_its_mask() -> None:
+    frames, depth = clip()
+    pair, _ = make_pair(frames, depth, only("analytic"), "a")
+    assert (pair.condition[~pair.mask] == frames[~pair.mask]).all()
+    assert (pair.condition[pair.mask] == 0).all()
+    assert pair.target is frames
+
+
+@pytest.mark.parametrize(("eye", "side"), [("left", 1), ("right", -1)])
+def test_the_mask_lies_where_only_this_eye_sees_past_the_square(eye: str, side: int) -> None:
+    """The left eye sees more of the wall on the left of a near thing, the right eye on its right."""
+    name = next(n for n in map(str, range(99)) if make_pair(*clip(), only("double"), n)[0].meta["target_eye"] == eye)
+    for mode in ("analytic", "double"):
+        pair, _ = make_pair(*clip(), replace(only(mode), mask=MaskConfig(refine="off")), name)
+        columns = np.nonzero(pair.mask[0, 36, 20:92])[0] + 20
+        step = pair.disparity[0, 36, 56] - pair.disparity[0, 36, 30]
+        assert len(columns) == pytest.approx(step, abs=1.01), mode
+        assert (columns < 40).all() if side == 1 else (columns >= 72).all(), mode
+
+
+def test_refinement_switches_only_add_to_the_mask_and_growth_is_recorded() -> None:
+    found = {}
+    for refine in ("off", "previous", "next", "soft", "union"):
+        config = replace(only("analytic"), mask=MaskConfig(refine=refine))  # type: ignore[arg-type]
+        pair, metrics = make_pair(*clip(), config, "a")
+        found[refine] = pair.mask
+        assert (metrics.mask_growth > 0) == bool((pair.mask & ~found["off"]).any())
+        assert not (found["off"] & ~pair.mask).any()
+        assert pair.flow is None
+    assert ((found["previous"] | found["next"]) == found["union"]).all()
+    assert not (found["soft"] & ~found["union"]).any()
+
+
+def test_numbers_are_finite_and_a_clean_clip_is_for_training() -> None:
+    pair, metrics = make_pair(*clip(), only("double", convergence=(0.5, 0.5)), "a")
+    assert metrics.verdict == "train", metrics.reasons
+    assert metrics.cycle_psnr_db > 30
+    assert metrics.hole_share == pair.mask.mean()
+    strength = pair.meta["disparity_pct"]
+    assert metrics.disparity_p98_pct == pytest.approx(0.4 * strength, rel=1e-4)
+    assert metrics.disparity_p02_pct == pytest.approx(-0.4 * strength, rel=1e-4)
+
+
+def broken_depth(value: float) -> tuple[np.ndarray, np.ndarray]:
+    frames, depth = clip()
+    depth[2, 5, 7] = value
+    return frames, depth
+
+
+def noise() -> tuple[np.ndarray, np.ndarray]:
+    frames, depth = clip()
+    return np.random.default_rng(0).integers(0, 256, frames.shape, np.uint8), depth
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "reason"),
+    [
+        (broken_depth(np.nan), BadDepthError, "depth_not_finite"),
+        (broken_depth(np.inf), BadDepthError, "depth_not_finite"),
+        (broken_depth(3.0), BadDepthError, "depth_not_finite"),
+        ((clip()[0], np.full((T, H, W), 0.5, np.float32)), FlatDepthError, "depth_flat"),
+        ((clip()[0][:3], clip()[1][:3]), ShortClipError, "too_short"),
+        (noise(), FlowError, "flow_failed"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_with_its_reason(
+    given: tuple[np.ndarray, np.ndarray], error: type[ClipError], reason: str
+) -> None:
+    with pytest.raises(error) as caught:
+        make_pair(*given, replace(CONFIG, mask=MaskConfig(half_flow=False)), "a")
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("frames", "depth"),
+    [
+        (np.zeros((T, H, W), np.uint8), np.zeros((T, H, W), np.float32)),
+        (np.zeros((T, H, W, 3), np.float32), np.zeros((T, H, W), np.float32)),
+        (np.zeros((T, H, W, 3), np.uint8), np.zeros((T, H, W + 1), np.float32)),
+        (np.zeros((T, H, W, 3), np.uint8), np.zeros((T, H, W), np.float64)),
+    ],
+)
+def test_wrong_shapes_are_the_callers_mistake(frames: np.ndarray, depth: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        make_pair(frames, depth, CONFIG, "a")
