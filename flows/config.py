@@ -1,7 +1,7 @@
 """What one run depends on, all of it: checked once, before anything starts."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -9,16 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from spatialdreamer_core.config import ConvertConfig
 from spatialdreamer_core.errors import ConfigError
 
+Config = TypeVar("Config", bound="EngineConfig")
 
-class RunConfig(BaseModel):
-    """One conversion run.
+
+class EngineConfig(BaseModel):
+    """What every run of the engine has, whatever it makes.
 
     Attributes:
         sources: Files, folders, globs, fsspec URLs, or ``@list.txt``.
         output: Folder or fsspec URL.
         include: Only sources whose name or path matches one of these patterns; all if empty.
         exclude: Not those that match one of these.
-        convert: What the made bytes depend on.
         workers: Worker processes; None is one per core, or one per GPU.
         gpus: GPUs of this machine to use, each by one worker.
         executor: ``ray`` (worker processes) or ``in-process`` (this one: for debugging).
@@ -34,13 +35,22 @@ class RunConfig(BaseModel):
     output: str = Field(min_length=1)
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    convert: ConvertConfig = ConvertConfig()
     workers: int | None = Field(default=None, ge=1, le=4096)
     gpus: int = Field(default=0, ge=0, le=4096)
     executor: Literal["ray", "in-process"] = "ray"
     ray_address: str | None = None
     prefect: Literal["auto", "on", "off"] = "auto"
     resume: bool = True
+
+
+class RunConfig(EngineConfig):
+    """One conversion run.
+
+    Attributes:
+        convert: What the made bytes depend on.
+    """
+
+    convert: ConvertConfig = ConvertConfig()
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -82,8 +92,17 @@ def run_config(settings: dict[str, Any], where: str) -> RunConfig:
     Raises:
         ConfigError: Naming each mistake and where it is.
     """
+    return checked(RunConfig, _with_quality(settings), where)
+
+
+def checked(kind: type[Config], settings: dict[str, Any], where: str) -> Config:
+    """Check settings against one kind of run.
+
+    Raises:
+        ConfigError: Naming each mistake and where it is.
+    """
     try:
-        return RunConfig.model_validate(_with_quality(settings))
+        return kind.model_validate(settings)
     except ValidationError as error:
         mistakes = "; ".join(
             f"{'.'.join(str(part) for part in mistake['loc'])}: {mistake['msg'].removeprefix('Value error, ')}"

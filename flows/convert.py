@@ -10,18 +10,20 @@ from prefect.artifacts import create_markdown_artifact, create_progress_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows.config import RunConfig
-from flows.run_convert import MANIFEST, REPORT, Prepared, prepare, publish_manifest, publish_report, record_run
+from flows.run_convert import MANIFEST, REPORT, publish_manifest, publish_report
 from flows.run_convert import convert_sources as convert_all
+from flows.session import Prepared, prepare, record_run
 from spatialdreamer_core.store.lock import exclusive_run
 from spatialdreamer_core.store.place import Place
-from tasks.convert_library import LibraryReport, Progress
+from tasks.convert_library import LibraryReport
+from tasks.progress import Progress
 
 PROGRESS_EVERY_S = 5.0
 Listener = Callable[[Progress], None]
 
 
 @task(cache_policy=NO_CACHE, name="convert-sources")
-def convert_sources(run: Prepared, listener: Listener | None) -> LibraryReport:
+def convert_sources(run: Prepared[RunConfig], listener: Listener | None) -> LibraryReport:
     """The whole wave in one task run: the pool inside it has its own retries and blame."""
     return convert_all(run, _artifact_progress(listener))
 
@@ -49,7 +51,7 @@ def convert(config: RunConfig, listener: Listener | None = None) -> LibraryRepor
     config = RunConfig.model_validate(config)
     run = prepare(config)
     logger = get_run_logger()
-    logger.info("run %s: %d sources to %s", run.run_id, len(run.stems), config.output)
+    logger.info("run %s: %d sources to %s", run.run_id, len(run.uris), config.output)
     with exclusive_run(Place(config.output)):
         try:
             report = convert_sources(run, listener)

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from tasks import convert_library
+from tasks import progress
 
 Mode = Literal["bars", "lines", "json", "quiet"]
-Listener = Callable[[convert_library.Progress], None]
+Listener = Callable[[progress.Progress], None]
 
 LINE_EVERY_S = 5.0
 
@@ -80,7 +80,7 @@ def _bars(console: Console) -> Iterator[Listener]:
         overall = bars.add_task("all", total=1, made=0, begin=begin)
         files: dict[str, tuple[TaskID, int]] = {}
 
-        def tell(event: convert_library.Progress) -> None:
+        def tell(event: progress.Progress) -> None:
             done = f"all: {event.files_done + event.files_failed}/{event.files} files"
             if event.clips_failed:
                 done += f", {event.clips_failed} clips failed"
@@ -99,7 +99,7 @@ def _bars(console: Console) -> Iterator[Listener]:
         yield tell
 
 
-def _update_file(bars: Progress, files: dict[str, tuple[TaskID, int]], event: convert_library.Progress) -> None:
+def _update_file(bars: Progress, files: dict[str, tuple[TaskID, int]], event: progress.Progress) -> None:
     if event.source not in files:
         name = PurePosixPath(event.source).name
         before = event.source_frames_done
@@ -115,7 +115,7 @@ def _update_file(bars: Progress, files: dict[str, tuple[TaskID, int]], event: co
 def _lines(console: Console) -> Listener:
     begin = last = time.monotonic()
 
-    def tell(event: convert_library.Progress) -> None:
+    def tell(event: progress.Progress) -> None:
         nonlocal last
         now = time.monotonic()
         if event.message:
@@ -133,7 +133,7 @@ def _lines(console: Console) -> Listener:
     return tell
 
 
-def _json(event: convert_library.Progress) -> None:
+def _json(event: progress.Progress) -> None:
     sys.stdout.write(json.dumps({"event": "progress"} | asdict(event)) + "\n")
     sys.stdout.flush()
 
@@ -141,7 +141,7 @@ def _json(event: convert_library.Progress) -> None:
 def _only_failures(console: Console) -> Listener:
     failed = 0
 
-    def tell(event: convert_library.Progress) -> None:
+    def tell(event: progress.Progress) -> None:
         nonlocal failed
         if event.clips_failed > failed and event.message:
             console.print(event.message, markup=False, highlight=False, soft_wrap=True)

@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from spatialdreamer_core.config import ConvertConfig
@@ -14,11 +14,13 @@ from spatialdreamer_core.convert.plan import SourcePlan
 from spatialdreamer_core.convert.segment import STAGES, Commit, identity_row, settings_json
 from spatialdreamer_core.metrics.comfort import add_cut_changes
 from spatialdreamer_core.store.manifest import fragment_bytes, read_fragment
-from spatialdreamer_core.store.place import Place, canonical_json
+from spatialdreamer_core.store.place import Place
 from spatialdreamer_core.video.segments import Segment
 from tasks.convert_worker import FinishJob, SegmentJob
 from tasks.jobs import Failure, Job, Outcome
 from tasks.pool import Executor, FailureBudget, Pool
+from tasks.progress import Progress
+from tasks.set_aside import readable, set_aside
 
 log = logging.getLogger(__name__)
 
@@ -30,39 +32,6 @@ SEGMENT_DEADLINE_S = 300.0
 """A segment may take this long ..."""
 FRAME_DEADLINE_S = 3.0
 """... and this much per frame and per million samples of it: far beyond honest work, near enough to end a hang."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the run is.
-
-    Attributes:
-        files: Sources of this run.
-        files_done: Sources whose files exist.
-        files_failed: Sources that will not be finished in this run.
-        clips_done: Segments done, earlier runs' included.
-        clips_failed: Segments failed.
-        frames: Frames of all sources planned so far.
-        frames_done: Of those, done, earlier runs' included.
-        frames_made: Done in this run.
-        source: The source of the latest event.
-        source_frames: Its frames.
-        source_frames_done: Of those, done.
-        message: What just happened, one line; empty for mere progress.
-    """
-
-    files: int
-    files_done: int = 0
-    files_failed: int = 0
-    clips_done: int = 0
-    clips_failed: int = 0
-    frames: int = 0
-    frames_done: int = 0
-    frames_made: int = 0
-    source: str = ""
-    source_frames: int = 0
-    source_frames_done: int = 0
-    message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,8 +241,7 @@ class ConvertLibrary:
             row = self._failed_row(source, segment, failure)
             source.failed.add(segment.index)
             self._counts["clips_failed"] += 1
-            record = {"row": row, "failure": asdict(failure)}
-            self._place.publish(_failed_key(source.plan, segment), canonical_json(record))
+            set_aside(self._place, _failed_key(source.plan, segment), row, failure)
             message = f"{source.uri} segment {segment.index}: {failure.message}"
         else:
             assert commit is not None
@@ -364,14 +332,14 @@ class ConvertLibrary:
 
     def _source_failed(self, uri: str, failure: Failure) -> None:
         row = {
-            "source_uri": _readable(uri),
+            "source_uri": readable(uri),
             "shot": -1,
             "segment": -1,
             "run_id": self._run_id,
             "settings": settings_json(self._config),
             "status": "failed",
             "reason": failure.reason,
-            "message": _readable(failure.message),
+            "message": readable(failure.message),
             "attempts": failure.attempts,
             "frames": 0,
             "notes": [],
@@ -379,7 +347,7 @@ class ConvertLibrary:
         self._place.publish(_source_fragment(uri), fragment_bytes([row]))
         self._counts["clips_failed"] += 1
         self._ended[uri] = False
-        self._report(Progress(len(self._stems), source=_readable(uri), message=_readable(failure.message)))
+        self._report(Progress(len(self._stems), source=readable(uri), message=readable(failure.message)))
 
     def _count_done(self, segment: Segment, *, made: bool) -> None:
         frames = segment.end - segment.start
@@ -407,11 +375,6 @@ class ConvertLibrary:
 def _fragment(plan: SourcePlan, stem: str) -> str:
     name = hashlib.sha256(stem.encode(errors="surrogateescape")).hexdigest()[:8]
     return f"{FRAGMENTS}/{plan.work_key}-{plan.info.source_id}-{name}.parquet"
-
-
-def _readable(text: str) -> str:
-    """Text that can be written: a name that is not UTF-8 holds lone surrogates."""
-    return text.encode(errors="backslashreplace").decode()
 
 
 def _source_fragment(uri: str) -> str:

@@ -1,13 +1,14 @@
 """``spatialdreamer quarantine``: the clips that were set aside, and how to have them tried again."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from flows.commands.exits import told
-from spatialdreamer_core.store.place import WORK_FOLDER, Place
+from spatialdreamer_core.store.place import Place
+from tasks.set_aside import list_set_aside
 
 app = typer.Typer(no_args_is_help=True, help="Clips that failed and were set aside: list them, have them tried again.")
 
@@ -18,7 +19,7 @@ Output = Annotated[str, typer.Argument(help="Output folder or URL of a conversio
 def ls(output: Output, as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False) -> None:
     """List the clips that were set aside, with the reason."""
     with told():
-        records = set_aside(Place(output))
+        records = list_set_aside(Place(output))
     console = Console()
     for key, record in records.items():
         row, failure = record["row"], record["failure"]
@@ -42,15 +43,9 @@ def retry(
         place = Place(output)
         chosen = [
             key
-            for key, record in set_aside(place).items()
+            for key, record in list_set_aside(place).items()
             if reason in (None, record["failure"]["reason"]) and (source or "") in record["row"]["source_uri"]
         ]
         for key in chosen:
             place.remove(key)
     Console().print(f"{len(chosen)} clips will be tried again by the next run of the same convert command")
-
-
-def set_aside(place: Place) -> dict[str, dict[str, Any]]:
-    """Every record of a clip set aside, by key."""
-    keys = [key for key in place.keys(f"{WORK_FOLDER}/work") if key.split("/")[-2] == "failed"]
-    return {key: json.loads(data) for key in keys if (data := place.read(key)) is not None}

@@ -7,7 +7,8 @@ import pytest
 
 from flows.config import merge, run_config
 from flows.run_convert import run_convert
-from tasks.convert_library import LibraryReport, Progress
+from tasks.convert_library import LibraryReport
+from tasks.progress import Progress
 from tests.media import scene, write_video
 
 

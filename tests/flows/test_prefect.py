@@ -16,7 +16,8 @@ from prefect.client.schemas.sorting import ArtifactSort
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.config import run_config
-from tasks.convert_library import LibraryReport, Progress
+from tasks.convert_library import LibraryReport
+from tasks.progress import Progress
 from tests.flows.conftest import Library
 from tests.media import scene, write_video
 

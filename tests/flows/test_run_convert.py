@@ -11,7 +11,7 @@ from spatialdreamer_core.depth.protocol import DepthRequest
 from spatialdreamer_core.errors import ConfigError, StoreError
 from spatialdreamer_core.store.lock import exclusive_run
 from spatialdreamer_core.store.place import Place
-from tasks.convert_library import Progress
+from tasks.progress import Progress
 from tests.flows.conftest import Library
 from tests.media import decoded, flip_bytes, scene, write_audio, write_video
 
@@ -129,7 +129,8 @@ def test_a_source_that_appears_mended_loses_its_failed_row(library: Library) -> 
 def test_a_clip_that_failed_is_set_aside_then_retried_on_request(
     library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from flows.commands.quarantine import retry, set_aside
+    from flows.commands.quarantine import retry
+    from tasks.set_aside import list_set_aside
 
     flag = tmp_path / "break"
     flag.touch()
@@ -142,7 +143,7 @@ def test_a_clip_that_failed_is_set_aside_then_retried_on_request(
     assert (bad["reason"], bad["segment"], bad["start_frame"]) == ("depth_failed", 1, 48)
     flag.unlink()
     assert library.convert(**options).clips_failed == 1, "what was set aside stays so until somebody asks"
-    assert len(set_aside(Place(str(library.output)))) == 1
+    assert len(list_set_aside(Place(str(library.output)))) == 1
     retry(str(library.output))
     report = library.convert(**options)
     assert (report.files_done, report.clips_failed, report.frames_made) == (3, 0, 48)
