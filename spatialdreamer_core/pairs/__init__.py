@@ -1,0 +1,1 @@
+"""The dataset side of make-pairs: what a sample looks like in a shard, plan, shards, commits, manifest."""

@@ -1,0 +1,124 @@
+"""What a training pair looks like as files of a shard, and back.
+
+``KEY.target.mp4``, ``KEY.condition.mp4``, ``KEY.reference.mp4``: lossless RGB video.
+``KEY.mask.png``: 1 bit a pixel, the frames one below the other, white where the condition has no pixels.
+``KEY.disparity.png``: 16 bit, the frames one below the other; pixels are ``(value - 32768) * disparity_step_px``.
+``KEY.flow.npz``: optional, float16 [T-1, H, W, 2] under the name ``flow``.
+``KEY.json``: the rest, keys sorted.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from spatialdreamer_core.dvg.sample import PairSample
+from spatialdreamer_core.errors import StoreError
+from spatialdreamer_core.pairs.videos import decode_rgb, encode_rgb
+from spatialdreamer_core.store.place import canonical_json
+
+FORMAT = 1
+"""Version of this description; in every sample's JSON."""
+PICTURES = ("condition", "reference", "target")
+ZERO = 32768
+FINEST_STEP_PX = 1 / 128
+_FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+
+
+def to_members(sample: PairSample, facts: Mapping[str, Any]) -> dict[str, bytes]:
+    """Turn a pair into the files of one sample, by extension; the same pair and facts give the same bytes.
+
+    Args:
+        sample: The pair.
+        facts: More for the JSON: ids, times, settings, measures; JSON values only.
+
+    Raises:
+        ValueError: If the key has a dot, which readers of tars take for the beginning of the extension.
+    """
+    if "." in sample.key or "/" in sample.key:
+        raise ValueError(f"sample key {sample.key!r} must have neither dot nor slash")
+    step = _disparity_step(sample.disparity)
+    levels = np.round(sample.disparity / np.float32(step)).astype(np.int32) + ZERO
+    members = {f"{name}.mp4": encode_rgb(getattr(sample, name)) for name in PICTURES}
+    members["mask.png"] = _png(_tall(sample.mask.astype(np.uint8) * 255), (cv2.IMWRITE_PNG_BILEVEL, 1))
+    members["disparity.png"] = _png(_tall(levels.astype(np.uint16)), _FAST_PNG)
+    if sample.flow is not None:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, flow=sample.flow)
+        members["flow.npz"] = buffer.getvalue()
+    frames, height, width = sample.mask.shape
+    members["json"] = canonical_json(
+        {
+            **facts,
+            "format": FORMAT,
+            "key": sample.key,
+            "frames": frames,
+            "height": height,
+            "width": width,
+            "disparity_step_px": step,
+            "meta": sample.meta,
+        }
+    )
+    return members
+
+
+def from_members(key: str, members: Mapping[str, bytes]) -> PairSample:
+    """Read a pair back; ``meta`` holds the whole JSON.
+
+    Raises:
+        StoreError: If a member is missing, does not decode, or has another size than the JSON says.
+    """
+    try:
+        facts = json.loads(members["json"])
+        shape = facts["frames"], facts["height"], facts["width"]
+        pictures = {name: decode_rgb(members[f"{name}.mp4"], f"{key}.{name}.mp4") for name in PICTURES}
+        mask = _frames(_picture(members["mask.png"], f"{key}.mask.png"), shape) > 0
+        levels = _frames(_picture(members["disparity.png"], f"{key}.disparity.png"), shape)
+        flow = _read_flow(members["flow.npz"]) if "flow.npz" in members else None
+        disparity = (levels.astype(np.float32) - np.float32(ZERO)) * np.float32(facts["disparity_step_px"])
+        return PairSample(
+            key, pictures["target"], pictures["condition"], pictures["reference"], mask, disparity, flow, facts
+        )
+    except KeyError as error:
+        raise StoreError(f"sample {key}: {error} is missing; remove its shard's commit and run again") from error
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise StoreError(f"sample {key}: damaged ({error}); remove its shard's commit and run again") from error
+
+
+def _disparity_step(disparity: NDArray[np.float32]) -> float:
+    """The finest power of two, at most 1/128 px, in which 16 bits hold every value."""
+    largest, step = float(np.abs(disparity).max()), FINEST_STEP_PX
+    while largest / step > ZERO - 1:
+        step *= 2
+    return step
+
+
+def _tall(frames: NDArray[Any]) -> NDArray[Any]:
+    return frames.reshape(-1, frames.shape[2])
+
+
+def _frames(tall: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[Any]:
+    return tall.reshape(shape)
+
+
+def _png(picture: NDArray[Any], parameters: tuple[int, ...]) -> bytes:
+    ok, data = cv2.imencode(".png", picture, parameters)
+    assert ok, "PNG holds every picture of 1, 8 or 16 bit"
+    return data.tobytes()
+
+
+def _picture(data: bytes, name: str) -> NDArray[Any]:
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    if picture is None:
+        raise StoreError(f"{name}: not a picture that decodes; remove its shard's commit and run again")
+    return np.asarray(picture)
+
+
+def _read_flow(data: bytes) -> NDArray[np.float16]:
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return np.asarray(arrays["flow"], np.float16)
