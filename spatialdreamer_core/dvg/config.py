@@ -78,7 +78,8 @@ class WarpConfig:
         convergence: The inverse depth in [0, 1] that lands on the screen.
         dilation_px: Pixels by which the nearer side of a depth edge grows, whole numbers.
         swap_roles: Whether the real clip is the left or the right eye at random; else it is always the left.
-        tear_px: Stretch between two neighbours beyond which a surface tears.
+        tear_pct: Step of inverse depth between two neighbours beyond which a surface tears, percent of its range; a
+            stretch of a pixel never does.
         crop_pct: Part of the width and height that is cropped away, percent.
         rotate_deg: Angle of rotation, degrees, of either sign.
         rotate_share: Share of clips that are rotated.
@@ -91,7 +92,7 @@ class WarpConfig:
     convergence: Range = (0.0, 1.0)
     dilation_px: tuple[int, int] = (0, 2)
     swap_roles: bool = True
-    tear_px: float = 1.0
+    tear_pct: float = 4.0
     crop_pct: Range = (0.0, 10.0)
     rotate_deg: Range = (0.0, 5.0)
     rotate_share: float = 0.25
@@ -101,7 +102,7 @@ class WarpConfig:
         _check_range("disparity", self.disparity_pct, 0.1, 30)
         _check_range("convergence", self.convergence, 0, 1)
         _check_range("dilation", self.dilation_px, 0, 16)
-        _check("tear", self.tear_px, 0, 16)
+        _check("tear", self.tear_pct, 0, 100)
         _check_range("crop", self.crop_pct, 0, 50)
         _check_range("rotate", self.rotate_deg, 0, 45)
         _check("rotate share", self.rotate_share, 0, 1)
@@ -115,6 +116,7 @@ class MaskConfig:
         refine: ``off``; ``union``: a pixel is masked if it is, or if the mask of t-1 or t+1, pulled along a
             confident flow, is there; ``previous`` and ``next``: with that neighbour alone; ``soft``: with soft
             confidence, where neighbours add up to 1 (the paper's equation, read literally).
+        close_px: Gaps of the mask up to about twice as wide are closed before it is refined; 0 closes none.
         flow: Optical flow, ``dis-ultrafast``, ``dis-fast`` or ``dis-medium``.
         half_flow: Whether flow is found at half size.
         share: Part of the motion that going there and back may miss.
@@ -125,6 +127,7 @@ class MaskConfig:
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
 
     refine: Refine = "union"
+    close_px: int = 1
     flow: str = "dis-fast"
     half_flow: bool = True
     share: float = 0.01
@@ -132,6 +135,7 @@ class MaskConfig:
     store_flow: bool = False
 
     def __post_init__(self) -> None:
+        _check("close", self.close_px, 0, 8)
         _check("share", self.share, 0, 1)
         _check("slack", self.slack_px2, 0, 100)
 

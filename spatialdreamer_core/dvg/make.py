@@ -17,11 +17,12 @@ from spatialdreamer_core.dvg.measure import (
     percentiles,
     psnr_db,
 )
-from spatialdreamer_core.dvg.refine import refine_masks
+from spatialdreamer_core.dvg.refine import close_mask, refine_masks
 from spatialdreamer_core.dvg.render import render_pair
 from spatialdreamer_core.dvg.sample import PairMetrics, PairSample
 from spatialdreamer_core.errors import BadDepthError, FlatDepthError, ShortClipError
 from spatialdreamer_core.geometry.disparity import disparity_from_inverse_depth
+from spatialdreamer_core.geometry.splat import DEFAULT_TEAR_PX, MAX_TEAR_PX
 from spatialdreamer_core.geometry.upsample import grow_nearer
 
 FLAT_SPREAD = 1e-3
@@ -58,15 +59,17 @@ def make_pair(
     drawn = draw(clip_id, config)
     flows = flows or clip_flows(frames, config.mask)
     disparity = clip_disparity(inverse_depth, drawn)
+    range_px = drawn.disparity_pct / 100 * frames.shape[2]
+    tear_px = float(np.clip(config.warp.tear_pct / 100 * range_px, DEFAULT_TEAR_PX, MAX_TEAR_PX))
     made = [
-        render_pair(frame, d, drawn.target_eye, tear_px=config.warp.tear_px)
-        for frame, d in zip(frames, disparity, strict=True)
+        render_pair(frame, d, drawn.target_eye, tear_px=tear_px) for frame, d in zip(frames, disparity, strict=True)
     ]
     reference = np.stack([pair.reference for pair in made])
     back = np.stack([pair.back for pair in made])
     hole = np.stack([pair.hole for pair in made])
     lost = np.stack([pair.lost for pair in made])
     first_mask = hole if drawn.mode == "double" else lost
+    first_mask = np.stack([close_mask(one, config.mask.close_px) for one in first_mask])
     mask = refine_masks(first_mask, flows, config.mask.refine)
     condition = (back if drawn.mode == "double" else frames).copy()
     condition[mask] = 0

@@ -5,6 +5,7 @@ import pytest
 
 from spatialdreamer_core.dvg.config import ClipsConfig, MaskConfig, PairsConfig, WarpConfig
 from spatialdreamer_core.dvg.make import make_pair
+from spatialdreamer_core.dvg.refine import close_mask
 from spatialdreamer_core.errors import BadDepthError, ClipError, FlatDepthError, FlowError, ShortClipError
 
 T, H, W = 4, 72, 136
@@ -126,3 +127,12 @@ def test_what_cannot_be_made_is_refused_with_its_reason(
 def test_wrong_shapes_are_the_callers_mistake(frames: np.ndarray, depth: np.ndarray) -> None:
     with pytest.raises(ValueError, match="must be"):
         make_pair(frames, depth, CONFIG, "a")
+
+
+def test_closing_a_mask_fills_slits_and_adds_nothing_outside() -> None:
+    mask = np.zeros((20, 30), np.bool_)
+    mask[5:15, 8:20], mask[9, 12:16], mask[:, 0] = True, False, True
+    closed = close_mask(mask, 1)
+    assert closed[5:15, 8:20].all()
+    assert closed.sum() == mask.sum() + 4
+    assert close_mask(mask, 0) is mask
