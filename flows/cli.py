@@ -4,7 +4,7 @@ import logging
 
 import typer
 
-from flows.commands import convert, doctor, probe, quarantine
+from flows.commands import convert, doctor, probe, quarantine, report
 from flows.commands.train_depth import train_depth_app
 from spatialdreamer_core import __version__
 
@@ -31,6 +31,7 @@ def version() -> None:
 
 
 app.command("convert")(convert.convert)
+app.command("report")(report.report)
 app.command("probe")(probe.probe)
 app.command("doctor")(doctor.doctor)
 app.add_typer(quarantine.app, name="quarantine")

@@ -10,7 +10,7 @@ from prefect.artifacts import create_markdown_artifact, create_progress_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows.config import RunConfig
-from flows.run_convert import MANIFEST, REPORT, publish_manifest, publish_report
+from flows.report import MANIFEST, REPORT, publish_manifest, publish_report
 from flows.run_convert import convert_sources as convert_all
 from flows.session import Prepared, prepare, record_run
 from spatialdreamer_core.store.lock import exclusive_run

@@ -159,7 +159,8 @@ CLIPS = RowTable(
 """Of several rows for one clip a done one wins, then the one with more attempts, then the later."""
 
 rows_to_table, fragment_bytes, write_fragment = CLIPS.from_rows, CLIPS.fragment, CLIPS.write
-read_fragment, conform, compact = CLIPS.read, CLIPS.conform, CLIPS.compact
+read_fragment, read_columns = CLIPS.read, CLIPS.read_columns
+conform, compact = CLIPS.conform, CLIPS.compact
 __all__ = [
     "CLIPS",
     "CLIPS_SCHEMA",
@@ -171,6 +172,7 @@ __all__ = [
     "compact",
     "conform",
     "fragment_bytes",
+    "read_columns",
     "read_fragment",
     "rows_to_table",
     "table_bytes",

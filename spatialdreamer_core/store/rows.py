@@ -8,7 +8,8 @@ import io
 import math
 import numbers
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -107,18 +108,34 @@ class RowTable:
             StoreError: If the file is missing, torn, of another kind, or of a newer major version.
         """
         called = name or (str(where) if isinstance(where, (str, Path)) else "manifest")
-        try:
-            opened = (
-                pa.BufferReader(where) if isinstance(where, bytes) else str(where) if isinstance(where, Path) else where
-            )
-            with pq.ParquetFile(opened) as file:
-                table = file.read()
-        except (pa.ArrowException, OSError) as error:
-            first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise StoreError(
-                f"{called}: not a readable Parquet file ({first_line}); delete it and run again"
-            ) from error
+        opened = (
+            pa.BufferReader(where) if isinstance(where, bytes) else str(where) if isinstance(where, Path) else where
+        )
+        with _readable(called), pq.ParquetFile(opened) as file:
+            table = file.read()
         return self.conform(table, called)
+
+    def read_columns(self, path: Path, columns: Sequence[str], name: str) -> pa.Table:
+        """Read some columns of a large file; texts stay numbers into a dictionary, as they are stored.
+
+        Args:
+            path: Local file.
+            columns: Of the schema; one that an older file lacks is null.
+            name: What to call it in errors.
+
+        Raises:
+            StoreError: See ``read``.
+        """
+        with _readable(name):
+            there = pq.read_schema(path)
+        self.conform(there.empty_table(), name)  # its version and types
+        present = [column for column in columns if column in there.names]
+        texts = [column for column in present if self.schema.field(column).type == TEXT]
+        with _readable(name), pq.ParquetFile(path, memory_map=True, read_dictionary=texts) as file:
+            table = file.read(present)
+        for column in set(columns) - set(present):
+            table = table.append_column(column, pa.nulls(table.num_rows, self.schema.field(column).type))
+        return table.select(list(columns))
 
     def conform(self, table: pa.Table, name: str = "manifest") -> pa.Table:
         """Bring a table to this schema: columns it lacks become null, columns of a newer minor are left out.
@@ -199,6 +216,16 @@ class RowTable:
             except (TypeError, ValueError):
                 raise ValueError(f"row {number}: {name} must be {wanted}, got {value!r}") from None
         return pa.array(values, field.type)
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Say in a sentence that a file is no Parquet, or torn."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise StoreError(f"{name}: not a readable Parquet file ({first_line}); delete it and run again") from error
 
 
 def table_schema(

@@ -17,6 +17,7 @@ import s3fs
 from moto.server import ThreadedMotoServer
 
 from flows.config import run_config
+from flows.report import publish_report, write_report_to
 from flows.run_convert import run_convert
 from spatialdreamer_core.errors import ConfigError, StoreError
 from spatialdreamer_core.store.place import Place
@@ -82,6 +83,16 @@ def test_a_library_on_s3_becomes_stereo_on_s3(bucket: s3fs.S3FileSystem, tmp_pat
     assert {row["source_uri"] for row in rows} == {"s3://library/films/a.mkv", "s3://library/films/season 1/b.mp4"}
     assert {row["status"] for row in rows} == {"done"}
     assert b"a.mkv" in bucket.cat_file("library/stereo/report.html")
+
+
+def test_the_page_of_a_library_on_s3_is_made_again_with_its_pictures(bucket: s3fs.S3FileSystem, tmp_path: Path) -> None:
+    convert()
+    page = bucket.cat_file("library/stereo/report.html")
+    assert page.count(b"data:image/jpeg") == 3
+    bucket.rm_file("library/stereo/report.html")
+    publish_report("s3://library/stereo")
+    write_report_to("s3://library/stereo", tmp_path / "page.html")
+    assert bucket.cat_file("library/stereo/report.html") == (tmp_path / "page.html").read_bytes() == page
 
 
 def test_the_bytes_are_those_of_a_local_run(bucket: s3fs.S3FileSystem, tmp_path: Path) -> None:

@@ -6,8 +6,11 @@ from html.parser import HTMLParser
 import pytest
 
 from spatialdreamer_core.errors import ClipError, SpatialDreamerError
-from spatialdreamer_core.report.page import ADVICE, MOST_SHEETS, render_report, write_report
-from spatialdreamer_core.store.manifest import rows_to_table
+from spatialdreamer_core.report import pictures, tables
+from spatialdreamer_core.report.advice import ADVICE
+from spatialdreamer_core.report.page import COLUMNS, render_report, write_report
+from spatialdreamer_core.report.pictures import MOST_SHEETS
+from spatialdreamer_core.store.manifest import read_columns, rows_to_table, write_fragment
 
 NINE = datetime(2024, 5, 6, 9, tzinfo=UTC)
 JPEG = b"\xff\xd8made-up\xff\xd9"
@@ -71,8 +74,9 @@ class Page(HTMLParser):
             self.words.append(data)
 
     def cells(self, table, column):
-        at = [head[0] for head in self.data[table]["columns"]].index(column)
-        return [row[at] for row in self.data[table]["rows"]]
+        found = {label: (kind, values) for label, kind, _, values in self.data[table]["columns"]}
+        kind, values = found[column]
+        return [self.data["names"][value] for value in values] if kind == "name" else values
 
 
 def test_a_finished_run_says_so_and_adds_up():
@@ -144,7 +148,7 @@ def test_the_page_asks_the_network_for_nothing():
     for _, attributes in Page(html).tags:
         for name in ("src", "href"):
             assert attributes.get(name, "data:").startswith("data:")
-    assert not re.search(r"https?://|@import|url\(", html)
+    assert not re.search(r"https?://|@import|url\((?!.\$\{picture)", html)
 
 
 def test_sheets_are_embedded_once_and_not_too_many():
@@ -170,7 +174,7 @@ def test_a_row_without_a_sheet_gives_its_place_to_the_next():
 def test_the_tables_hold_every_clip_and_file():
     rows = [done(1, "x/a.mp4"), done(0, "x/a.mp4", comfort_flags=["front"]), failed(-1, "y/a.mp4", shot=-1)]
     page = Page(render_report(rows, no_sheet))
-    assert page.data["names"] == ["x/a.mp4", "y/a.mp4"]
+    assert page.cells("clips", "File") == ["x/a.mp4", "x/a.mp4", "y/a.mp4"]
     assert page.cells("clips", "Clip") == [0, 1, None]
     assert page.cells("clips", "Status") == ["safe", "safe", "failed"]
     assert page.cells("clips", "For") == ["front", "", "decode_failed"]
@@ -208,3 +212,47 @@ def test_rows_and_table_give_the_same_file_and_nothing_else_lies_there(tmp_path)
     write_report(rows_to_table(reversed(rows)), no_sheet, str(tmp_path / "b.html"))
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "b.html"]
+
+
+def test_of_a_large_library_the_tables_hold_what_most_needs_a_look(monkeypatch):
+    monkeypatch.setattr(tables, "MOST_CLIPS", 4)
+    monkeypatch.setattr(tables, "MOST_FILES", 2)
+    rows = [done(n, f"{n}.mp4", comfort_score=50.0 + n) for n in range(6)] + [failed(6, "6.mp4")]
+    page = Page(render_report(rows, no_sheet))
+    assert page.cells("clips", "File") == ["0.mp4", "1.mp4", "2.mp4", "6.mp4"]
+    assert page.cells("files", "File") == ["0.mp4", "6.mp4"]
+    assert (page.data["clips"]["of"], page.data["files"]["of"]) == (7, 7)
+    assert "Files 7 6 finished" in page.text
+
+
+def test_pictures_are_bounded_in_bytes_too(monkeypatch):
+    monkeypatch.setattr(pictures, "MOST_SHEET_BYTES", 2 * len(JPEG))
+    html = render_report([done(n, f"{n}.mp4") for n in range(5)], lambda row: JPEG)
+    assert html.count("data:image/jpeg") == 2
+
+
+def test_a_file_tells_the_median_the_extremes_and_the_notes_of_its_clips():
+    scores = [70.0, 90.0, None, 85.0]
+    rows = [done(n, comfort_score=score, notes=["padded"] if n else []) for n, score in enumerate(scores)]
+    rows += [done(0, "z.mp4", comfort_score=None, disparity_p99_pct=2.5, hole_share_mean=None)]
+    page = Page(render_report(rows, no_sheet))
+    assert page.cells("files", "Comfort") == [85.0, None]
+    assert page.cells("files", "Lowest") == [70.0, None]
+    assert page.cells("files", "Near") == [0.8, 2.5]
+    assert page.cells("files", "Holes") == [1.0, None]
+    assert page.cells("files", "Notes") == ["padded", ""]
+
+
+def test_the_cost_is_told_for_the_run_and_for_each_machine():
+    rows = [done(0, host="a", peak_memory_mb=500.0), done(1, host="b", total_s=10.0, peak_memory_mb=700.0)]
+    text = Page(render_report(rows, no_sheet)).text
+    assert "Cost 1.88 h of one worker for an hour of video" in text
+    assert "b 1 10 s 10.0 700 MB a 1 5 s 20.0 500 MB" in text
+
+
+def test_some_columns_of_a_file_make_the_same_page_as_its_rows(tmp_path):
+    rows = [*(done(n % 7, f"{n // 7}.mp4", notes=["a"], comfort_flags=["front"]) for n in range(40)), failed(50)]
+    write_fragment(rows, tmp_path / "manifest.parquet")
+    table = read_columns(tmp_path / "manifest.parquet", COLUMNS, "manifest")
+    assert table.column_names == list(COLUMNS)
+    assert render_report(table, no_sheet) == render_report(rows, no_sheet)
