@@ -4,7 +4,7 @@ import logging
 
 import typer
 
-from flows.commands import convert, doctor, probe, quarantine, report
+from flows.commands import convert, doctor, probe, quarantine, report, weights
 from flows.commands.train_depth import train_depth_app
 from spatialdreamer_core import __version__
 
@@ -35,6 +35,7 @@ app.command("report")(report.report)
 app.command("probe")(probe.probe)
 app.command("doctor")(doctor.doctor)
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(weights.app, name="weights")
 app.add_typer(train_depth_app, name="train-depth")
 
 

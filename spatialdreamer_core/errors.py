@@ -92,3 +92,9 @@ class StoreError(SpatialDreamerError):
     """The output place cannot be written or read: full, read-only, locked by another run or unreachable."""
 
     reason = "store_failed"
+
+
+class WeightsError(SpatialDreamerError):
+    """Weights are not on this machine, cannot be fetched, or are not the bytes that they should be."""
+
+    reason = "no_weights"
