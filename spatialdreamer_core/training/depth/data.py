@@ -1,4 +1,7 @@
-"""Training pictures from shards, cut, mirrored, recoloured; hand-labelled points of real pictures."""
+"""Training pictures from shards, cut, mirrored, recoloured; hand-labelled points of real pictures.
+
+Shards hold drawn pictures (depth known everywhere) or real ones (NaN where nobody knows).
+"""
 
 import json
 from collections.abc import Iterator
@@ -11,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spatialdreamer_core.depth.builtin import network_size
 from spatialdreamer_core.errors import ConfigError
 
 F32 = NDArray[np.float32]
@@ -20,11 +24,13 @@ SIZES_LATE = ((160, 288), (160, 288), (192, 224), (192, 192))
 LATE = 0.7
 """Small pictures first: on CPU the number of pictures seen counts more than their size, until the last part."""
 MAX_POINTS = 64
+MOST_UNKNOWN = 0.6
+"""A cut of which more than this share is unknown is made once more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pictures [B, 3, H, W] in [0, 1] and inverse depth [B, 1, H / 2, W / 2] in 1 / metres."""
+    """Pictures [B, 3, H, W] in [0, 1] and inverse depth [B, 1, H / 2, W / 2] in 1 / metres, NaN where unknown."""
 
     pictures: Tensor
     inverse_depth: Tensor
@@ -40,7 +46,8 @@ def recolour(picture: F32, rng: np.random.Generator) -> F32:
     """Change light, colour and noise of [H, W, 3] in [0, 255]; gives [0, 1]."""
     x = picture / np.float32(255)
     x = x ** np.float32(np.exp(rng.normal(0, 0.25)))
-    x = x * (np.exp(rng.normal(0, 0.22)) * np.exp(rng.normal(0, 0.07, 3))).astype(np.float32)
+    light = rng.uniform(0.08, 0.4) if rng.random() < 0.06 else np.exp(rng.normal(0, 0.22))
+    x = x * (light * np.exp(rng.normal(0, 0.07, 3))).astype(np.float32)
     grey = x.mean(axis=2, keepdims=True)
     x = grey + (x - grey) * np.float32(0 if rng.random() < 0.1 else np.clip(rng.normal(0.9, 0.35), 0, 1.8))
     x = (x - 0.45) * np.float32(np.exp(rng.normal(0, 0.15))) + np.float32(0.45 + rng.normal(0, 0.04))
@@ -98,6 +105,8 @@ class Shards:
         pictures, depths = [], []
         for i in rng.integers(len(self), size=size):
             a, b = cut(self.pictures[i], self.depths[i].astype(np.float32), shape, rng)
+            if np.isnan(b).mean() > MOST_UNKNOWN:
+                a, b = cut(self.pictures[i], self.depths[i].astype(np.float32), shape, rng)
             pictures.append(recolour(a.astype(np.float32), rng))
             depths.append(b)
         return Batch(
@@ -152,8 +161,9 @@ class Points:
         )
 
 
-def whole(shards: Shards, height: int, width: int) -> Iterator[tuple[Tensor, F32]]:
-    """Every picture uncut, for measuring: [1, 3, height, width] and its inverse depth at its own size."""
+def whole(shards: Shards) -> Iterator[tuple[Tensor, F32]]:
+    """Every picture uncut: [1, 3, h, w] as the network sees it, and its inverse depth at its own size."""
     for picture, depth in zip(shards.pictures, shards.depths, strict=True):
-        small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        rows, columns = network_size(*picture.shape[:2])
+        small = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
         yield torch.from_numpy(small).permute(2, 0, 1)[None], depth.astype(np.float32)

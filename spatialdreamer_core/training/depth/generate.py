@@ -34,7 +34,7 @@ class GenerateConfig:
 
     height: int = 216
     width: int = 384
-    views: int = 6
+    views: int = 3
     shard: int = 48
 
 

@@ -7,53 +7,68 @@ from torch.nn import functional as F
 SKY_CLIP = 1.3
 
 
-def normalise(values: Tensor) -> Tensor:
+def normalise(values: Tensor, known: Tensor | None = None) -> Tensor:
     """Shift each map [B, 1, H, W] by its median and divide it by its mean absolute deviation.
+
+    Args:
+        values: Finite; what is not known is carried along but decides nothing.
+        known: [B, 1, H, W] bool; None means everywhere.
 
     Source: Ranftl et al., Towards Robust Monocular Depth Estimation, arXiv 1907.01341, section on losses.
     """
     flat = values.flatten(1)
-    middle = flat.median(dim=1).values[:, None]
-    spread = (flat - middle).abs().mean(dim=1)[:, None].clamp_min(1e-4)
-    return ((flat - middle) / spread).reshape(values.shape)
+    if known is None:
+        middle = flat.median(dim=1).values[:, None]
+        spread = (flat - middle).abs().mean(dim=1)[:, None]
+    else:
+        mask = known.flatten(1)
+        middle = flat.masked_fill(~mask, float("nan")).nanmedian(dim=1).values[:, None].nan_to_num(0.0)
+        spread = ((flat - middle).abs() * mask).sum(dim=1)[:, None] / mask.sum(dim=1)[:, None].clamp_min(1)
+    return ((flat - middle) / spread.clamp_min(1e-4)).reshape(values.shape)
 
 
 def tame(inverse_depth: Tensor) -> Tensor:
-    """Bring 1 / metres [B, 1, H, W] near [0, 1]; what is much nearer than the rest of the picture is held back."""
-    top = torch.quantile(inverse_depth.flatten(1), 0.97, dim=1).clamp_min(1e-5)[:, None, None, None]
-    return (inverse_depth / top).clamp_max(SKY_CLIP)
+    """Bring 1 / metres [B, 1, H, W] near [0, 1]; what is much nearer than the rest of the picture is held back.
+
+    NaN stays NaN.
+    """
+    top = torch.nanquantile(inverse_depth.flatten(1), 0.97, dim=1).nan_to_num(1.0).clamp_min(1e-5)
+    return (inverse_depth / top[:, None, None, None]).clamp_max(SKY_CLIP)
 
 
-def value_loss(prediction: Tensor, target: Tensor) -> Tensor:
+def value_loss(prediction: Tensor, target: Tensor, known: Tensor) -> Tensor:
     """Mean absolute difference of two normalised maps."""
-    return (prediction - target).abs().mean()
+    return ((prediction - target).abs() * known).sum() / known.sum().clamp_min(1)
 
 
-def gradient_loss(prediction: Tensor, target: Tensor, scales: int = 4) -> Tensor:
+def gradient_loss(prediction: Tensor, target: Tensor, known: Tensor, scales: int = 4) -> Tensor:
     """Mean absolute difference of the slopes, at strides 1, 2, 4, 8: edges where the target has them."""
     gap = prediction - target
     total = gap.new_zeros(())
     for k in range(scales):
-        step = gap[..., :: 2**k, :: 2**k]
-        total = total + step.diff(dim=3).abs().mean() + step.diff(dim=2).abs().mean()
+        step, seen = gap[..., :: 2**k, :: 2**k], known[..., :: 2**k, :: 2**k]
+        for dim in (3, 2):
+            both = torch.logical_and(*(seen.narrow(dim, i, seen.shape[dim] - 1) for i in (0, 1)))
+            total = total + (step.diff(dim=dim).abs() * both).sum() / both.sum().clamp_min(1)
     return total
 
 
-def ordinal_loss(prediction: Tensor, target: Tensor, pairs: int, generator: torch.Generator) -> Tensor:
+def ordinal_loss(prediction: Tensor, target: Tensor, known: Tensor, pairs: int, generator: torch.Generator) -> Tensor:
     """Which of two random pixels is nearer; pairs that are about equally far do not count.
 
     Args:
         prediction: [B, 1, H, W] normalised.
-        target: [B, 1, H, W] tamed inverse depth.
+        target: [B, 1, H, W] tamed inverse depth, finite.
+        known: [B, 1, H, W] bool, where the target may be believed.
         pairs: Number of pairs a picture.
         generator: Where chance comes from.
     """
     batch = prediction.shape[0]
-    p, t = prediction.flatten(1), target.flatten(1)
+    p, t, k = prediction.flatten(1), target.flatten(1), known.flatten(1)
     index = torch.randint(p.shape[1], (2, batch, pairs), generator=generator)
-    gap = t.gather(1, index[0]) - t.gather(1, index[1])
-    larger = torch.maximum(t.gather(1, index[0]), t.gather(1, index[1]))
-    counts = (gap.abs() > 0.08 * larger + 0.005).float()
+    first, second = t.gather(1, index[0]), t.gather(1, index[1])
+    gap, larger = first - second, torch.maximum(first, second)
+    counts = ((gap.abs() > 0.08 * larger + 0.005) & k.gather(1, index[0]) & k.gather(1, index[1])).float()
     wrong = F.softplus(-2 * gap.sign() * (p.gather(1, index[0]) - p.gather(1, index[1])))
     return (wrong * counts).sum() / counts.sum().clamp_min(1)
 
@@ -63,14 +78,19 @@ def depth_loss(prediction: Tensor, inverse_depth: Tensor, generator: torch.Gener
 
     Args:
         prediction: [B, 1, h, w] raw output.
-        inverse_depth: [B, 1, h, w] truth in 1 / metres, 0 for the sky.
+        inverse_depth: [B, 1, h, w] truth in 1 / metres or any multiple of it, 0 for the sky, NaN for unknown.
         generator: Where chance comes from.
     """
-    tamed = tame(inverse_depth)
-    p, t = normalise(prediction), normalise(tamed)
+    known = ~torch.isnan(inverse_depth)
+    tamed = tame(inverse_depth).nan_to_num(0.0)
+    p, t = normalise(prediction, known), normalise(tamed, known)
     # a nearly flat scene would be blown up by its own normalisation
     t = t.clamp(-8, 8)
-    return value_loss(p, t) + 0.5 * gradient_loss(p, t) + 0.4 * ordinal_loss(p, tamed, 1500, generator)
+    return (
+        value_loss(p, t, known)
+        + 0.5 * gradient_loss(p, t, known)
+        + 0.4 * ordinal_loss(p, tamed, known, 1500, generator)
+    )
 
 
 def points_loss(prediction: Tensor, places: Tensor, values: Tensor) -> Tensor:

@@ -33,6 +33,25 @@ def test_the_truth_is_better_than_noise_and_noise_than_the_reverse(truth):
     assert loss_of(tamed, truth) < loss_of(noise, truth) < loss_of(-tamed, truth)
 
 
+def test_what_is_unknown_costs_nothing_whatever_is_said_there(truth):
+    known = truth.clone()
+    known[..., :6] = float("nan")
+    guess = torch.rand(truth.shape, generator=torch.Generator().manual_seed(2))
+    other = guess.clone()
+    other[..., :6] = torch.rand(other[..., :6].shape, generator=torch.Generator().manual_seed(3))
+    assert loss_of(guess, known) == pytest.approx(loss_of(other, known), rel=1e-5)
+    assert loss_of(known.nan_to_num(0.5), known) < loss_of(guess, known)
+
+
+def test_a_picture_of_which_nothing_is_known_gives_no_gradient():
+    guess = torch.rand(1, 1, 8, 8, requires_grad=True)
+    loss = losses.depth_loss(guess, torch.full((1, 1, 8, 8), float("nan")), torch.Generator().manual_seed(0))
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert torch.isfinite(guess.grad).all()
+    assert float(guess.grad.abs().max()) == 0
+
+
 def test_labelled_points_pull_towards_their_order():
     places = torch.tensor([[[-0.5, 0.0], [0.5, 0.0], [2.0, 2.0]]])
     values = torch.tensor([[0.9, 0.1, float("nan")]])
@@ -76,6 +95,27 @@ def make_shard(folder, name="a_0000.npz"):
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 255, (3, 54, 96, 3), np.uint8)
     np.savez(folder / name, pictures=pictures, inverse_depth=rng.random((3, 54, 96)).astype(np.float16))
+
+
+def test_training_with_measured_pictures_in_bfloat16_moves_the_network_and_measures_both_kinds(tmp_path):
+    make_shard(tmp_path / "data")
+    make_shard(tmp_path / "real")
+    with np.load(tmp_path / "real" / "a_0000.npz") as whole:
+        depth = whole["inverse_depth"].copy()
+        depth[:, :, :30] = np.nan
+        np.savez(tmp_path / "real" / "a_0000.npz", pictures=whole["pictures"], inverse_depth=depth)
+    (tmp_path / "out").mkdir()
+    net, _ = start(None, None)
+    before = net.out.weight.detach().clone()
+    config = TrainConfig(minutes=0.0005, batch=1, real_batch=1, save_every=1, half=True)
+    train(
+        net, tmp_path / "data", tmp_path / "out", config, real=tmp_path / "real", dev=tmp_path / "data",
+        real_dev=tmp_path / "real",
+    )  # fmt: skip
+    assert torch.isfinite(net.out.weight).all()
+    assert not torch.equal(before, net.out.weight)
+    last = json.loads((tmp_path / "out" / "curve.jsonl").read_text().splitlines()[-1])
+    assert {"dev_nrmse", "real_dev_nrmse"} <= last.keys()
 
 
 def test_a_batch_depends_only_on_the_random_numbers(tmp_path):
