@@ -60,7 +60,9 @@ class StereoFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class _Deep:
+class DeepFrame:
+    """A frame with its steady depth, before its other eye is made; see ``StereoFrame``."""
+
     index: int
     frame: Frame
     inverse_depth: NDArray[np.float32]
@@ -103,10 +105,10 @@ class EyeMaker:
 
     def stereo_frames(self) -> Iterator[StereoFrame]:
         """Give the segment's frames in order, both eyes each."""
-        window: dict[int, _Deep] = {}
+        window: dict[int, DeepFrame] = {}
         reach, segment = self.reach, self.segment
         next_out = segment.start
-        for deep in self._deep_frames():
+        for deep in self.deep_frames():
             window[deep.index] = deep
             while next_out < segment.end and deep.index >= min(next_out + reach, segment.shot_end - 1):
                 yield self._make(window, next_out)
@@ -114,7 +116,7 @@ class EyeMaker:
                 window.pop(next_out - reach - 1, None)
         assert next_out == segment.end, f"{next_out} of {segment.end} frames made"
 
-    def _deep_frames(self) -> Iterator[_Deep]:
+    def deep_frames(self) -> Iterator[DeepFrame]:
         """Depth of the segment's frames and of ``reach`` more on each side, as far as the shot goes."""
         segment, stereo = self.segment, self.plan.shots[self.segment.shot].stereo
         length = segment.shot_end - segment.shot_start
@@ -152,7 +154,9 @@ class EyeMaker:
                     )
                 kept = frames.pop(depth.index)
                 frames = {i: frame for i, frame in frames.items() if i > depth.index}  # the lead-in is spent
-                yield _Deep(segment.shot_start + depth.index, kept, depth.inverse_depth, disparity, depth.small_grey)
+                yield DeepFrame(
+                    segment.shot_start + depth.index, kept, depth.inverse_depth, disparity, depth.small_grey
+                )
         stabiliser.finish()
 
     def _decoded(self, first: int, end: int) -> Iterator[tuple[int, Frame]]:
@@ -173,7 +177,7 @@ class EyeMaker:
                 frame = next(frames)
             yield index, frame
 
-    def _make(self, window: dict[int, _Deep], index: int) -> StereoFrame:
+    def _make(self, window: dict[int, DeepFrame], index: int) -> StereoFrame:
         here, bits = window[index], self.pixel_format.bits
         with self.clock.stage("warp"):
             guide = here.grey if bits == 8 else here.grey.astype(np.uint16) << np.uint16(bits - 8)

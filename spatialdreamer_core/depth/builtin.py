@@ -12,15 +12,22 @@ from numpy.typing import NDArray
 
 from spatialdreamer_core.depth.protocol import DepthRequest
 from spatialdreamer_core.errors import ConfigError
+from spatialdreamer_core.video.letterbox import Bars, paired_bars, picture_bars
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "depth.onnx"
 WEIGHTS_SHA256 = "c7c4f3da14c2196cb7d3b23a32becc4c0bf2495277c3a3cb516fde24b384bcf9"
 """Of the file that ships; a file with other bytes is refused."""
 
-VERSION = 1
+VERSION = 2
 STRIDE = 32
 AREA = 160 * 288
 """Pixels the network looks at; the sides follow the picture's aspect."""
+BLACK = 8
+"""Brightest colour value of a letterbox bar: codecs leave a little noise in it."""
+FAINT, PLAIN = 1.0, 12.0
+"""Deviation of 8-bit colours below which a picture shows nothing, and from which it has contrast enough."""
+LARGE_SHARE = 0.3
+"""Share of a picture's contrast that is left in 12x12 cells of any real scene; noise averages out."""
 MAX_ASPECT = 4.0
 """A picture longer than this is squeezed to it: the network has seen nothing like it."""
 
@@ -54,6 +61,12 @@ def read_weights(path: Path, sha256: str) -> bytes:
             f"depth weights {path}: sha256 is {found[:12]}..., wanted {sha256[:12]}...; install the package again"
         )
     return data
+
+
+def letterbox(picture: NDArray[np.uint8]) -> Bars:
+    """Rows or columns of black at (top, bottom, left, right) of a picture [h, w, 3]; zeros unless in pairs."""
+    found = picture_bars(picture.max(axis=2), BLACK)
+    return (0, 0, 0, 0) if found is None else paired_bars(found, picture.shape[0], picture.shape[1])
 
 
 class BuiltinDepth:
@@ -98,7 +111,18 @@ class BuiltinDepth:
         return np.stack([self.one(picture) for picture in request.pictures])
 
     def one(self, picture: NDArray[np.uint8]) -> Map:
-        """Relative inverse depth [h, w] of one RGB picture [h, w, 3]."""
+        """Relative inverse depth [h, w] of one RGB picture [h, w, 3].
+
+        Black bars are left out of what the network sees, and take the depth of the picture's border beside them.
+        """
+        h, w = picture.shape[:2]
+        top, bottom, left, right = letterbox(picture)
+        if top or left:
+            inner = self._seen(np.ascontiguousarray(picture[top : h - bottom, left : w - right]))
+            return np.asarray(np.pad(inner, ((top, bottom), (left, right)), mode="edge"), np.float32)
+        return self._seen(picture)
+
+    def _seen(self, picture: NDArray[np.uint8]) -> Map:
         h, w = picture.shape[:2]
         rows, columns = network_size(h, w, self._area)
         shrinks = rows * columns < h * w
@@ -108,6 +132,30 @@ class BuiltinDepth:
         if self._flip:
             raw = np.asarray((raw + self._run(np.ascontiguousarray(batch[..., ::-1]))[:, ::-1]) / 2, np.float32)
         return np.asarray(cv2.resize(raw, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
+
+    def confidence(self, picture: NDArray[np.uint8]) -> float:
+        """How far the map of an RGB picture [h, w, 3] may be trusted: does a smaller, mirrored look see the same?
+
+        The rank correlation of both maps, less where the picture has hardly any contrast, or only that of noise. It
+        knows nothing of mirrors, posters and other things that look the same wrong way twice.
+
+        Returns:
+            In [0, 1]; 0 for a picture of one colour.
+        """
+        contrast = float(picture.std())
+        if contrast < FAINT:
+            return 0.0
+        coarse = float(np.asarray(cv2.resize(picture, (12, 12), interpolation=cv2.INTER_AREA), np.float32).std())
+        rows, columns = network_size(picture.shape[0], picture.shape[1], self._area // 3)
+        own = cv2.resize(self.one(picture), (64, 64), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(picture[:, ::-1], (columns, rows), interpolation=cv2.INTER_AREA)
+        seen = self._run(small.astype(np.float32).transpose(2, 0, 1)[None] / np.float32(255))[:, ::-1]
+        other = cv2.resize(np.ascontiguousarray(seen), (64, 64), interpolation=cv2.INTER_AREA)
+        a, b = (
+            np.argsort(np.argsort(m.ravel(), kind="stable"), kind="stable").astype(np.float64) for m in (own, other)
+        )
+        related = float(np.corrcoef(a, b)[0, 1])
+        return min(max(related, 0.0), 1.0) * min(contrast / PLAIN, 1.0) * min(coarse / contrast / LARGE_SHARE, 1.0)
 
     def _run(self, batch: Map) -> Map:
         return np.asarray(self._session.run(None, {self._input: batch})[0][0, 0], np.float32)

@@ -64,6 +64,15 @@ def uses_partner(estimator: DepthEstimator) -> bool:
     return bool(getattr(estimator, "uses_partner", True))
 
 
+def confidence(estimator: DepthEstimator, picture: NDArray[np.uint8]) -> float | None:
+    """Ask an estimator how far its depth of one picture [h, w, 3] may be trusted, in [0, 1]; None if it cannot say.
+
+    An estimator that can has a method ``confidence(picture)``.
+    """
+    judge = getattr(estimator, "confidence", None)
+    return None if judge is None else float(judge(picture))
+
+
 def estimate(estimator: DepthEstimator, request: DepthRequest) -> NDArray[np.float32]:
     """Run an estimator and check what it gives. A constant map is legal: the scene is flat.
 

@@ -15,11 +15,7 @@ from spatialdreamer_core.depth.protocol import DepthEstimator, DepthRequest, est
 from spatialdreamer_core.depth.stabilise import DepthStabiliser
 from spatialdreamer_core.errors import FlatDepthError
 from spatialdreamer_core.flow.dis import create_flow
-from spatialdreamer_core.geometry.upsample import upsample_disparity
-
-UPSAMPLE_SPAN_PX = 0.06
-"""Share of the width that inverse depth spans while it is brought to full size: the middle of what is drawn, for how
-much of a step is an edge is counted in pixels of disparity."""
+from spatialdreamer_core.geometry.upsample import upsample_inverse_depth
 
 
 def clip_depth(
@@ -149,9 +145,5 @@ def _range(raw: list[NDArray[np.float32]], estimator: DepthEstimator) -> DepthRa
 def _full_size(
     inverse_depth: NDArray[np.float32], small: NDArray[np.uint8], frame: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
-    if inverse_depth.shape == frame.shape[:2]:
-        return inverse_depth
-    span = np.float32(UPSAMPLE_SPAN_PX * frame.shape[1])
     grey, guide = (np.asarray(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), np.uint8) for p in (frame, small))
-    full = upsample_disparity(inverse_depth * span, guide, grey, foreground_dilation_px=0)
-    return np.asarray(np.clip(full / span, 0, 1), np.float32)
+    return upsample_inverse_depth(inverse_depth, guide, grey)

@@ -10,6 +10,9 @@ from spatialdreamer_core.video.frames import Plane
 
 # Disparity range among four neighbouring low samples, full-size px: bilinear below, one side or the other above.
 SMOOTH_PX, STEP_PX = 0.75, 1.5
+DRAWN_SPAN = 0.06
+"""Share of the width that inverse depth spans while it is brought to full size: how much of a step is an edge is
+counted in pixels of disparity."""
 COLOUR_SIGMA = 8.0
 """Difference of luma, in 8-bit levels, at which a low sample's weight has fallen to 1 / e."""
 
@@ -56,6 +59,26 @@ def upsample_disparity(
     if foreground_dilation_px > 0:
         _grow(out, foreground_dilation_px)
     return out
+
+
+def upsample_inverse_depth(
+    inverse_depth_low: NDArray[np.float32], guide_low: Plane, luma: Plane
+) -> NDArray[np.float32]:
+    """Bring inverse depth to the luma plane's size as ``upsample_disparity`` does, without growing what is near.
+
+    Args:
+        inverse_depth_low: [h, w] in [0, 1].
+        guide_low: [h, w] the luma plane reduced to the low size, of ``luma``'s sample type.
+        luma: [H, W].
+
+    Returns:
+        [H, W] float32 in [0, 1].
+    """
+    if inverse_depth_low.shape == luma.shape:
+        return np.asarray(inverse_depth_low, np.float32)
+    span = np.float32(max(DRAWN_SPAN * luma.shape[1], 1))
+    full = upsample_disparity(inverse_depth_low * span, guide_low, luma, foreground_dilation_px=0)
+    return np.asarray(np.clip(full / span, 0, 1), np.float32)
 
 
 def grow_nearer(disparity: NDArray[np.float32], columns_px: int) -> NDArray[np.float32]:

@@ -56,7 +56,13 @@ class BarFinder:
         shots = np.searchsorted(shot_starts, [index for index, _ in self._seen], side="right")
         bars = np.array([found for _, found in self._seen])
         top, bottom, left, right = (_usual(bars[:, side], shots) for side in range(4))
-        return *_pair(top, bottom, self._size[0]), *_pair(left, right, self._size[1])
+        return paired_bars((top, bottom, left, right), *self._size)
+
+
+def paired_bars(bars: Bars, height: int, width: int) -> Bars:
+    """Keep the bars of a picture of that size that are wide enough and have a twin on the other side."""
+    top, bottom, left, right = bars
+    return *_pair(top, bottom, height), *_pair(left, right, width)
 
 
 def _usual(widths: NDArray[np.int64], shots: NDArray[np.int64]) -> int:

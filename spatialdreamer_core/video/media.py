@@ -119,10 +119,16 @@ def source_id(uri: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def list_sources(sources: Sequence[str], include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[str]:
+def list_sources(
+    sources: Sequence[str],
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    *,
+    extensions: frozenset[str] = VIDEO_EXTENSIONS,
+) -> list[str]:
     """Find the videos that a command line names.
 
-    A source is a file, a folder (searched to the bottom for known video extensions, without hidden entries and
+    A source is a file, a folder (searched to the bottom for known extensions, without hidden entries and
     without folders that hold results of ours), a glob, an fsspec URL of any of these, or ``@list.txt`` with one
     source a line (relative ones lie beside the list; lines that start with ``#`` are comments).
 
@@ -130,6 +136,7 @@ def list_sources(sources: Sequence[str], include: Sequence[str] = (), exclude: S
         sources: What to look at.
         include: Shell patterns; if given, a path or its last part must match one.
         exclude: Shell patterns; a path or its last part that matches one is left out.
+        extensions: What folders and globs are searched for, lower case, without dots.
 
     Returns:
         Absolute paths and URLs, sorted, each file once. A named file that does not exist stays in the list beside
@@ -141,7 +148,7 @@ def list_sources(sources: Sequence[str], include: Sequence[str] = (), exclude: S
     found: dict[str, str] = {}  # by real path, so that links and spellings of one file count once
     missing: list[str] = []
     for source in _expand_lists(sources):
-        uris = list(_expand_url(source) if is_url(source) else _expand_path(local_path(source)))
+        uris = list(_expand_url(source, extensions) if is_url(source) else _expand_path(local_path(source), extensions))
         if not uris and not _has_magic(source) and not _is_folder(source):
             missing.append(source)
         for uri in uris:
@@ -173,19 +180,19 @@ def _expand_lists(sources: Iterable[str]) -> Iterator[str]:
                 yield posixpath.join(posixpath.dirname(name), line)
 
 
-def _expand_path(path: str) -> Iterator[str]:
+def _expand_path(path: str, extensions: frozenset[str]) -> Iterator[str]:
     path = os.path.abspath(os.path.expanduser(path))
     if os.path.isdir(path):
-        yield from _walk(path)
+        yield from _walk(path, extensions)
     elif os.path.exists(path):
         yield path
     elif _has_magic(path):
         for match in sorted(glob.glob(path, recursive=True)):
-            if os.path.isfile(match) and _is_video_name(match):
+            if os.path.isfile(match) and has_extension(match, extensions):
                 yield match
 
 
-def _walk(root: str) -> Iterator[str]:
+def _walk(root: str, extensions: frozenset[str]) -> Iterator[str]:
     for folder, folders, files in os.walk(root):
         # A folder below the root that holds our state is a result, not a source.
         folders[:] = sorted(
@@ -193,10 +200,10 @@ def _walk(root: str) -> Iterator[str]:
             for name in folders
             if not name.startswith(".") and not os.path.isdir(os.path.join(folder, name, STATE_FOLDER))
         )
-        yield from (os.path.join(folder, name) for name in sorted(files) if _is_video_name(name))
+        yield from (os.path.join(folder, name) for name in sorted(files) if has_extension(name, extensions))
 
 
-def _expand_url(url: str) -> Iterator[str]:
+def _expand_url(url: str, extensions: frozenset[str]) -> Iterator[str]:
     try:
         fs, path = fsspec.core.url_to_fs(url)
         if fs.isfile(path):
@@ -206,7 +213,7 @@ def _expand_url(url: str) -> Iterator[str]:
         root = path.split("*", maxsplit=1)[0] if _has_magic(path) else path
         for match in sorted(paths):
             below = match[len(posixpath.commonprefix([root, match])) :]
-            if _is_video_name(match) and not any(part.startswith(".") for part in below.split("/")):
+            if has_extension(match, extensions) and not any(part.startswith(".") for part in below.split("/")):
                 yield str(fs.unstrip_protocol(match))
     except Exception as error:
         raise ConfigError(f"cannot look into {url}: {_reason(error)}; check the URL and the credentials") from error
@@ -220,9 +227,10 @@ def _wanted(uri: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
     return (not include or matches(include)) and not matches(exclude)
 
 
-def _is_video_name(path: str) -> bool:
+def has_extension(path: str, extensions: frozenset[str]) -> bool:
+    """Tell whether a file's name, unless hidden, ends in one of these (lower case, without dots)."""
     name = path.rsplit("/", maxsplit=1)[-1]
-    return not name.startswith(".") and name.rsplit(".", maxsplit=1)[-1].lower() in VIDEO_EXTENSIONS and "." in name
+    return not name.startswith(".") and name.rsplit(".", maxsplit=1)[-1].lower() in extensions and "." in name
 
 
 def _is_folder(source: str) -> bool:

@@ -75,6 +75,31 @@ def test_the_sky_is_far_and_the_ground_is_near(network):
     assert depth[-10:].mean() > depth[:30].mean() + 0.5 * depth.std()
 
 
+def test_letterbox_bars_change_nothing_inside_and_take_their_neighbours_depth(network):
+    picture = street(96, 160)
+    barred = np.pad(picture, ((12, 12), (0, 0), (0, 0)))
+    barred[:12:3, ::5] = 4  # a codec's noise
+    depth = network.one(barred)
+    assert np.array_equal(depth[12:-12], network.one(picture))
+    assert np.array_equal(depth[0], depth[12])
+    assert np.array_equal(depth[-1], depth[-13])
+
+
+def test_a_dark_floor_is_no_letterbox():
+    picture = street(96, 160)
+    picture[-20:] = 0
+    assert builtin.letterbox(picture) == (0, 0, 0, 0)
+    assert builtin.letterbox(np.zeros_like(picture)) == (0, 0, 0, 0)
+
+
+def test_confidence_is_nought_where_nothing_is_shown_and_high_on_a_plain_street(network):
+    noise = np.random.default_rng(4).integers(0, 255, (90, 160, 3), dtype=np.uint8)
+    shown = [network.confidence(np.full((90, 160, 3), value, np.uint8)) for value in (0, 127, 255)]
+    assert shown == [0, 0, 0]
+    assert network.confidence(noise) < 0.3
+    assert 0.5 < network.confidence(street()) <= 1
+
+
 def test_a_picture_does_not_know_its_neighbours_and_bytes_repeat(network):
     pictures = np.random.default_rng(2).integers(0, 255, (3, 48, 80, 3))
     together = network.infer(request(pictures))
