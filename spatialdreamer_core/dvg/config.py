@@ -145,29 +145,36 @@ class FilterConfig:
     """What a clip must be to be made into a pair at all; every score is recorded, whatever comes of it.
 
     Attributes:
-        min_motion_px: Least motion, pixels a frame for a width of 512; less is a still picture.
-        max_motion_px: Most motion; more is not followed by flow.
-        min_sharpness: Least sharpness, see ``corpus.filters``.
-        max_text_share: Most of the picture that lettering may cover.
+        min_motion_px: Least motion of the fastest parts, pixels a frame for a width of 512; less is a still picture.
+        max_motion_px: Most mean motion; more is not followed by flow.
+        max_repeated_share: Most frames that may repeat the one before.
+        max_blur: Most blur, [0, 1], see ``corpus.filters``.
+        max_text_share: Most of the picture that titles, captions or credits may cover.
         min_brightness: Least mean luma, grey levels.
         min_contrast: Least standard deviation of luma, grey levels.
         max_bars_share: Most of the height or width that black bars may take.
         min_flow_confidence: Least share of pixels whose flow comes back.
+        min_likeness: Least correlation of neighbouring frames along the flow; less is a cut within the clip.
         max_duplicate_bits: Shots whose perceptual hashes (64 bits) differ by no more are near-duplicates; the later
             one is left out. -1 keeps all.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
 
-    min_motion_px: float = 0.1
+    min_motion_px: float = 0.25
     max_motion_px: float = 40.0
-    min_sharpness: float = 1.0
-    max_text_share: float = 0.12
+    max_repeated_share: float = 0.5
+    max_blur: float = 0.8
+    max_text_share: float = 0.01
     min_brightness: float = 16.0
     min_contrast: float = 10.0
     max_bars_share: float = 0.02
     min_flow_confidence: float = 0.4
+    min_likeness: float = 0.5
     max_duplicate_bits: int = 4
+
+    def __post_init__(self) -> None:
+        _check("duplicate bits", self.max_duplicate_bits, -1, 7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
