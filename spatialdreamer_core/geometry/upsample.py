@@ -1,9 +1,10 @@
 """Bring a low-resolution disparity to the size of the picture, with its edges on the edges of the luma plane."""
 
+from collections.abc import Callable
 from typing import Any
 
+import numba
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from spatialdreamer_core.video.frames import Plane
@@ -54,10 +55,10 @@ def upsample_disparity(
     shift = 0 if luma.dtype == np.uint8 else 2  # 10 bit to 8
     likeness = np.exp(-np.arange(256) / COLOUR_SIGMA).astype(np.float32)
     out = np.empty(luma.shape, np.float32)
-    taps = (*_taps(luma.shape[1], low.shape[1]), *_taps(luma.shape[0], low.shape[0]))
-    _upsample((low, guide_low, luma), taps, (likeness, shift), out)
-    if foreground_dilation_px > 0:
-        _grow(out, foreground_dilation_px)
+    columns, rows = _taps(luma.shape[1], low.shape[1]), _taps(luma.shape[0], low.shape[0])
+    begins = np.searchsorted(columns[0], np.arange(low.shape[1] + 1, dtype=np.uint32)).astype(np.int32)
+    images = (low, np.ascontiguousarray(guide_low), np.ascontiguousarray(luma))
+    _upsample(images, (*columns, *rows, begins), (likeness, shift), max(0, foreground_dilation_px), out)
     return out
 
 
@@ -93,121 +94,155 @@ def grow_nearer(disparity: NDArray[np.float32], columns_px: int) -> NDArray[np.f
     """
     out = np.array(disparity, np.float32, order="C")
     if columns_px > 0:
-        _grow(out, columns_px)
+        _grow_rows(np.ascontiguousarray(disparity, np.float32), columns_px, out)
     return out
 
 
-def _taps(full: int, low: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def _taps(full: int, low: int) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
     """Left low sample and weight of the right one, per full-size sample."""
     place = np.clip((np.arange(full) + 0.5) * (low / full) - 0.5, 0, low - 1)
-    first = np.minimum(place.astype(np.int32), max(low - 2, 0))
-    return first.astype(np.int32), (place - first).astype(np.float32)
+    first = np.minimum(place.astype(np.uint32), max(low - 2, 0))
+    return first.astype(np.uint32), (place - first).astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
-def _upsample(images: Any, taps: Any, colour: Any, out: Any) -> None:
-    low, guide, luma = images
-    x0, along, y0, down = taps
-    likeness, shift = colour
+def _kernel(function: Callable[..., Any]) -> Any:
+    """Compile, releasing the GIL."""
+    return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})(function)
+
+
+@_kernel
+def _upsample(images: Any, taps: Any, colour: Any, radius: int, out: Any) -> None:
+    """Three rows are known at a time: a row is grown, and written, once the row below it is known."""
+    low = images[0]
     height, width = out.shape
-    low_height, low_width = low.shape
-    blended = np.empty(low_width, np.float32)
-    spread = np.zeros(low_width, np.float32)  # range of the four samples of a cell
-    for y in range(height):
-        top = y0[y]
-        bottom = min(top + 1, low_height - 1)
-        t = down[y]
-        a, b = low[top], low[bottom]
-        for u in range(low_width):
-            blended[u] = a[u] + t * (b[u] - a[u])
-        if y == 0 or top != y0[y - 1]:
-            for u in range(low_width - 1):
-                high = max(a[u], a[u + 1], b[u], b[u + 1])
-                spread[u] = high - min(a[u], a[u + 1], b[u], b[u + 1])
-            spread[low_width - 1] = abs(a[low_width - 1] - b[low_width - 1])
-        for x in range(width):
-            u = x0[x]
-            right = min(u + 1, low_width - 1)
-            smooth = blended[u] + along[x] * (blended[right] - blended[u])
-            if spread[u] > SMOOTH_PX:
-                smooth = _choose(
-                    low, guide, (top, bottom, u, right, t, along[x]), (likeness, shift, luma[y, x]), smooth
-                )
-            out[y, x] = smooth
+    ring = np.empty((3, width), np.float32)
+    grown, flags = np.empty(width, np.float32), np.zeros((width + 7) // 8, np.uint64)
+    blended, spread = np.empty(low.shape[1] + 1, np.float32), np.empty(low.shape[1], np.float32)
+    steep = np.empty(low.shape[1], np.int32)
+    count, known = 0, -1
+    for y in range(height + 1):
+        if y < height:
+            top = taps[2][y]
+            if top != known:
+                known, count = top, _list_steep(low, top, spread, steep)
+            row = ring[y % 3]
+            _blend_row(low, taps, y, blended, row)
+            _choose_steep(images, taps, colour, y, steep[:count], spread, row)
+        if y > 0:
+            above, here, below = ring[max(y - 2, 0) % 3], ring[(y - 1) % 3], ring[min(y, height - 1) % 3]
+            _grow(above, here, below, radius, grown, flags, out[y - 1])
 
 
-@njit(cache=True, nogil=True)
-def _choose(low: Any, guide: Any, cell: Any, colour: Any, smooth: Any) -> Any:
-    """Take the nearer or the farther of the four samples, whichever the pixel looks more like."""
-    top, bottom, left, right, t, s = cell
-    likeness, shift, here = colour
-    d00, d01, d10, d11 = low[top, left], low[top, right], low[bottom, left], low[bottom, right]
-    nearest = max(d00, d01, d10, d11)
-    farthest = min(d00, d01, d10, d11)
-    middle = np.float32(0.5) * (nearest + farthest)
-    near_votes = far_votes = np.float32(1e-6)
-    near_sum = near_votes * nearest
-    far_sum = far_votes * farthest
-    for k in range(4):
-        v = top if k < 2 else bottom
-        u = left if k % 2 == 0 else right
-        closeness = ((np.float32(1.0) - t) if k < 2 else t) * ((np.float32(1.0) - s) if k % 2 == 0 else s)
-        weight = (closeness + np.float32(0.02)) * likeness[abs(np.int32(guide[v, u]) - np.int32(here)) >> shift]
-        d = low[v, u]
-        if d >= middle:
-            near_votes += weight
-            near_sum += weight * d
-        else:
-            far_votes += weight
-            far_sum += weight * d
-    chosen = near_sum / near_votes if near_votes >= far_votes else far_sum / far_votes
-    amount = min((nearest - farthest - np.float32(SMOOTH_PX)) / np.float32(STEP_PX - SMOOTH_PX), np.float32(1.0))
-    return smooth + amount * (chosen - smooth)
-
-
-@njit(cache=True, nogil=True)
-def _grow(disparity: Any, radius: int) -> None:
-    """Widen the nearer side of every step, in place: one row up and down, ``radius`` columns to both sides."""
+@_kernel
+def _grow_rows(disparity: Any, radius: int, out: Any) -> None:
     height, width = disparity.shape
-    row = np.empty(width, np.float32)
-    above, here, below = disparity[0].copy(), disparity[0].copy(), np.empty(width, np.float32)
+    grown, flags = np.empty(width, np.float32), np.zeros((width + 7) // 8, np.uint64)
     for y in range(height):
-        below[:] = disparity[min(y + 1, height - 1)]
-        _grow_down(above, here, below, row)
-        out = disparity[y]
-        out[:] = row
-        if _steepest(row) > STEP_PX:
-            _grow_along(row, out, radius)
-        above, here, below = here, below, above
+        above, below = disparity[max(y - 1, 0)], disparity[min(y + 1, height - 1)]
+        _grow(above, disparity[y], below, radius, grown, flags, out[y])
 
 
-@njit(cache=True, nogil=True)
-def _grow_down(above: Any, here: Any, below: Any, row: Any) -> None:
-    """Take the row above or below where it is nearer by a step; without branches, so that it runs in lanes."""
-    step = np.float32(STEP_PX)
-    for x in range(here.shape[0]):
-        highest = max(above[x], below[x])
-        row[x] = highest if highest > here[x] + step else here[x]
+@_kernel
+def _list_steep(low: Any, top: int, spread: Any, steep: Any) -> int:
+    """Measure the range of each cell's four samples; list the cells where it is not smooth."""
+    n = low.shape[1]
+    bottom = min(top + 1, low.shape[0] - 1)
+    a, b = low[top], low[bottom]
+    count = 0
+    for u in range(n):
+        v = min(u + 1, n - 1)
+        spread[u] = max(a[u], a[v], b[u], b[v]) - min(a[u], a[v], b[u], b[v])
+        steep[count] = u
+        count += spread[u] > np.float32(SMOOTH_PX)
+    return count
 
 
-@njit(cache=True, nogil=True)
-def _steepest(row: Any) -> Any:
-    most = np.float32(0.0)
-    for x in range(row.shape[0] - 1):
-        most = max(most, abs(row[x + 1] - row[x]))
-    return most
+# Indexes are unsigned below: a signed one might count from the end, which numba must test and so cannot vectorise.
 
 
-@njit(cache=True, nogil=True)
-def _grow_along(row: Any, out: Any, radius: int) -> None:
-    width, step = row.shape[0], np.float32(STEP_PX)
-    for x in range(width - 1):
-        left, right = row[x], row[x + 1]
-        if abs(right - left) <= step:
-            continue
-        if right > left:
-            for k in range(max(x - radius + 1, 0), x + 1):
-                out[k] = right if right > out[k] + step else out[k]
-        else:
-            for k in range(x + 1, min(x + 1 + radius, width)):
-                out[k] = left if left > out[k] + step else out[k]
+@_kernel
+def _blend_row(low: Any, taps: Any, y: int, blended: Any, row: Any) -> None:
+    """Interpolate one row between the four samples around each pixel."""
+    x0, along, y0, down, _ = taps
+    a, b, t = low[y0[y]], low[min(y0[y] + 1, low.shape[0] - 1)], down[y]
+    n, one = np.uint64(low.shape[1]), np.uint64(1)
+    for u in range(np.uint64(0), n):
+        blended[u] = a[u] + t * (b[u] - a[u])
+    blended[n] = blended[n - one]  # so that the last sample has a neighbour
+    for x in range(np.uint64(0), np.uint64(row.shape[0])):
+        u = np.uint64(x0[x])
+        left = blended[u]
+        row[x] = left + along[x] * (blended[u + one] - left)
+
+
+@_kernel
+def _choose_steep(images: Any, taps: Any, colour: Any, y: int, steep: Any, spread: Any, row: Any) -> None:
+    """Give each pixel of a steep cell to the nearer or the farther of the four samples, whichever it looks more like.
+
+    ``votes`` are (is near, disparity, luma) of the samples top left, top right, bottom left, bottom right.
+    """
+    low, guide, luma = images
+    _, along, y0, down, begins = taps
+    likeness, shift = colour
+    top, t = y0[y], down[y]
+    bottom = min(top + 1, low.shape[0] - 1)
+    half, one, little = np.float32(0.5), np.float32(1), np.float32(0.02)
+    for i in range(steep.shape[0]):
+        u = steep[i]
+        v = min(u + 1, low.shape[1] - 1)
+        d00, d01, d10, d11 = low[top, u], low[top, v], low[bottom, u], low[bottom, v]
+        g00, g01 = np.int32(guide[top, u]), np.int32(guide[top, v])
+        g10, g11 = np.int32(guide[bottom, u]), np.int32(guide[bottom, v])
+        nearest, farthest = max(d00, d01, d10, d11), min(d00, d01, d10, d11)
+        middle = half * (nearest + farthest)
+        n00, n01, n10, n11 = d00 >= middle, d01 >= middle, d10 >= middle, d11 >= middle
+        amount = min((spread[u] - np.float32(SMOOTH_PX)) / np.float32(STEP_PX - SMOOTH_PX), one)
+        for x in range(begins[u], begins[u + 1]):
+            here, s = np.int32(luma[y, x]), along[x]
+            w00 = ((one - t) * (one - s) + little) * likeness[abs(g00 - here) >> shift]
+            w01 = ((one - t) * s + little) * likeness[abs(g01 - here) >> shift]
+            w10 = (t * (one - s) + little) * likeness[abs(g10 - here) >> shift]
+            w11 = (t * s + little) * likeness[abs(g11 - here) >> shift]
+            near = far = np.float32(1e-6)
+            near_sum, far_sum = near * nearest, far * farthest
+            all_votes = w00 + w01 + w10 + w11
+            near += (w00 if n00 else 0) + (w01 if n01 else 0) + (w10 if n10 else 0) + (w11 if n11 else 0)
+            near_sum += (w00 * d00 if n00 else 0) + (w01 * d01 if n01 else 0)
+            near_sum += (w10 * d10 if n10 else 0) + (w11 * d11 if n11 else 0)
+            far += (0 if n00 else w00) + (0 if n01 else w01) + (0 if n10 else w10) + (0 if n11 else w11)
+            far_sum += (0 if n00 else w00 * d00) + (0 if n01 else w01 * d01)
+            far_sum += (0 if n10 else w10 * d10) + (0 if n11 else w11 * d11)
+            chosen = near_sum / near if near >= far else far_sum / far
+            row[x] += amount * (chosen - row[x])
+
+
+@_kernel
+def _grow(above: Any, here: Any, below: Any, radius: int, row: Any, flags: Any, out: Any) -> None:
+    """Widen the nearer side of every step: one row up and down, then ``radius`` columns to both sides."""
+    step, one, n = np.float32(STEP_PX), np.uint64(1), np.uint64(here.shape[0])
+    if radius == 0:
+        for x in range(np.uint64(0), n):
+            out[x] = here[x]
+        return
+    for x in range(np.uint64(0), n):
+        highest = above[x] if above[x] > below[x] else below[x]
+        value = highest if highest > here[x] + step else here[x]
+        row[x] = value
+        out[x] = value
+    steps = flags.view(np.uint8)
+    for x in range(np.uint64(0), n - one):
+        steps[x] = abs(row[x + one] - row[x]) > step
+    for word in range(flags.shape[0]):
+        if flags[word] != 0:  # eight at a time: steps are rare
+            for x in range(8 * word, min(8 * word + 8, row.shape[0] - 1)):
+                if steps[x]:
+                    _grow_step(row[x], row[x + 1], x, radius, out)
+
+
+@_kernel
+def _grow_step(left: Any, right: Any, x: int, radius: int, out: Any) -> None:
+    """Let the nearer side of the step between columns x and x + 1 reach over the other."""
+    nearer = max(left, right)
+    first, stop = (x - radius + 1, x + 1) if right > left else (x + 1, x + 1 + radius)
+    for k in range(max(first, 0), min(stop, out.shape[0])):
+        out[k] = nearer if nearer > out[k] + np.float32(STEP_PX) else out[k]

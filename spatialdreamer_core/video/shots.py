@@ -27,6 +27,7 @@ _ZOOMS = (1.0, 0.88, 0.77)  # how much nearer the camera may come between two pi
 _ZOOM_HANDICAP = 0.1  # small pieces are found by chance more often
 _BLANK_STD = 4.0  # grey levels; less than this is black, white or any other flat picture
 _DIM_SHARE = 0.6  # a picture with less than this share of the contrast before a fade belongs to the fade
+_CONTENT_THRESHOLD = 27.0  # scenedetect's own default for ContentDetector
 _DISSOLVE_S = (0.28, 0.4, 0.6, 0.85, 1.2, 1.7)  # tested lengths of a dissolve, seconds
 _MIN_DISSOLVE_FRAMES = 6
 _MIN_CHANGE = 12.0  # grey levels, root mean square over the picture, between the ends of a dissolve
@@ -79,6 +80,20 @@ class _Fade:
     divides: bool = False
 
 
+class _CutDetector(AdaptiveDetector):
+    """Both of scenedetect's tests on one score per picture, which is most of their work.
+
+    A picture is a candidate where its change stands out from its neighbours' (adaptive) or is large (content).
+    """
+
+    def process_frame(self, timecode: FrameTimecode, frame_img: NDArray[np.uint8]) -> list[FrameTimecode]:
+        """Take the next picture; gives the candidates that it settles."""
+        cuts = list(super().process_frame(timecode, frame_img))
+        if self._frame_score is not None and self._frame_score >= _CONTENT_THRESHOLD:
+            cuts.append(timecode)
+        return cuts
+
+
 @dataclass(slots=True)
 class ShotDetector:
     """Find shot starts in a stream of small pictures.
@@ -92,7 +107,7 @@ class ShotDetector:
     min_frames: int = MIN_SHOT_FRAMES
     _looks: deque[_Look] = field(init=False)
     _spans: tuple[int, ...] = field(init=False)
-    _detectors: tuple[ContentDetector, AdaptiveDetector] = field(init=False)
+    _detector: "_CutDetector" = field(init=False)
     _candidates: list[int] = field(init=False, default_factory=list)
     _hard: list[int] = field(init=False, default_factory=list)
     _soft: list[int] = field(init=False, default_factory=list)
@@ -106,10 +121,7 @@ class ShotDetector:
         self._spans = tuple(sorted({max(_MIN_DISSOLVE_FRAMES, round(length * rate)) for length in _DISSOLVE_S}))
         self._looks = deque(maxlen=max(self._spans[-1] + 1, 2 * _LOOK + 2))
         # No minimal length inside the detectors: they would keep the first cut of a burst, not the true one.
-        self._detectors = (
-            ContentDetector(threshold=27.0, min_scene_len=0),
-            AdaptiveDetector(adaptive_threshold=3.0, min_scene_len=0, min_content_val=12.0, window_width=2),
-        )
+        self._detector = _CutDetector(adaptive_threshold=3.0, min_scene_len=0, min_content_val=12.0, window_width=2)
 
     def push(self, index: int, bgr: NDArray[np.uint8]) -> None:
         """Take the next picture.
@@ -131,10 +143,9 @@ class ShotDetector:
         self._looks.append(look)
         self._contrasts.append(look.contrast)
         timecode = FrameTimecode(index, fps=25.0)
-        for detector in self._detectors:
-            for cut in detector.process_frame(timecode, bgr):
-                if cut.frame_num > 0 and cut.frame_num not in self._candidates:
-                    self._candidates.append(cut.frame_num)
+        for cut in self._detector.process_frame(timecode, bgr):
+            if cut.frame_num > 0 and cut.frame_num not in self._candidates:
+                self._candidates.append(cut.frame_num)
         self._settle_candidates(upto=index - _LOOK + 1)
         self._watch_fade(look)
         self._watch_dissolve(look)
