@@ -22,6 +22,7 @@ RAMP_PX, SLOPE_PX = 9.0, 12.0
 COLOUR_SIGMA, UNLIKE = 15.0, 0.05
 OWN_SHARE = 0.5
 SHARPNESS = 8.0
+_PAD = REACH_PX + 4  # a walk and its foot may go this far beyond the picture
 
 
 def snap_edges(inverse_depth: NDArray[np.float32], guide: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -47,7 +48,7 @@ def snap_edges(inverse_depth: NDArray[np.float32], guide: NDArray[np.uint8]) -> 
     depth = np.ascontiguousarray(inverse_depth, np.float32)
     colour = np.ascontiguousarray(guide if guide.ndim == 3 else guide[:, :, None])
     out = depth.copy()
-    _snap(depth, colour, out)
+    _snap(depth, np.pad(depth, _PAD, mode="edge"), colour, out)
     return out
 
 
@@ -63,49 +64,52 @@ def _distance(a: Any, b: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _sample(depth: Any, x: Any, y: Any) -> Any:
-    height, width = depth.shape
-    x = min(max(x, np.float32(0.0)), np.float32(width - 1))
-    y = min(max(y, np.float32(0.0)), np.float32(height - 1))
-    x0, y0 = int(x), int(y)
-    x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
+def _sample(padded: Any, x: Any, y: Any) -> Any:
+    """Bilinear; ``padded`` reaches ``_PAD`` beyond the picture on every side, so no place needs a test."""
+    x0, y0 = np.int32(x), np.int32(y)
     s, t = x - np.float32(x0), y - np.float32(y0)
-    top = depth[y0, x0] + s * (depth[y0, x1] - depth[y0, x0])
-    bottom = depth[y1, x0] + s * (depth[y1, x1] - depth[y1, x0])
+    a, b = padded[y0, x0], padded[y0, x0 + 1]
+    c, d = padded[y0 + 1, x0], padded[y0 + 1, x0 + 1]
+    top, bottom = a + s * (b - a), c + s * (d - c)
     return top + t * (bottom - top)
 
 
 @njit(cache=True, nogil=True)
-def _is_slope(depth: Any, place: Any, step: Any) -> Any:
+def _is_slope(padded: Any, place: Any, step: Any) -> Any:
     """Tell whether depth changes evenly as far as a walk would go both ways: then no walk would find an end."""
     x, y = place
     dx, dy, slope = step
     half = np.float32(0.5 * REACH_PX)
-    last = _sample(depth, np.float32(x - 2 * half * dx), np.float32(y - 2 * half * dy))
+    even = np.float32(EVEN_SHARE) * half * slope
+    last = _sample(padded, x - np.float32(2) * half * dx, y - np.float32(2) * half * dy)
     for k in range(-1, 3):
-        there = depth[y, x] if k == 0 else _sample(depth, np.float32(x + k * half * dx), np.float32(y + k * half * dy))
-        if abs(there - last - half * slope) > EVEN_SHARE * half * slope:
+        far = np.float32(k) * half
+        there = _sample(padded, x + far * dx, y + far * dy)
+        if abs(there - last - half * slope) > even:
             return False
         last = there
     return True
 
 
 @njit(cache=True, nogil=True)
-def _walk(depth: Any, place: Any, step: Any, steepest: Any) -> Any:
+def _walk(padded: Any, place: Any, step: Any, steepest: Any) -> Any:
     """Go along ``step`` while depth keeps changing in its direction; give the last value and the way in px."""
     x, y = place
     dx, dy, sign = step
-    value = depth[y, x]
+    flat = np.float32(FLAT_SHARE)
+    value = _sample(padded, x, y)
     for k in range(1, REACH_PX + 1):
-        there = _sample(depth, np.float32(x + k * dx), np.float32(y + k * dy))
+        x, y = x + dx, y + dy
+        there = _sample(padded, x, y)
         change = sign * (there - value)
-        if change < FLAT_SHARE * steepest:
-            for tail in range(k, k + 3):  # the foot of the ramp still belongs to it
-                there = _sample(depth, np.float32(x + tail * dx), np.float32(y + tail * dy))
-                change = sign * (there - value)
-                if change <= np.float32(0.0) or change >= FLAT_SHARE * steepest:
+        if change < flat * steepest:
+            for _ in range(3):  # the foot of the ramp still belongs to it
+                if change <= np.float32(0.0) or change >= flat * steepest:
                     break
                 value = there
+                x, y = x + dx, y + dy
+                there = _sample(padded, x, y)
+                change = sign * (there - value)
             return value, np.float32(k - 1)
         steepest = max(steepest, change)
         value = there
@@ -120,6 +124,10 @@ def _vote(depth: Any, colour: Any, place: Any, sides: Any, tables: Any) -> Any:
     by_distance, by_colour = tables
     height, width = depth.shape
     per_span = np.float32(1.0) / (near - far)
+    coloured = colour.shape[2] == 3
+    first, second, third = colour[y, x, 0], colour[y, x, -1], colour[y, x, -1]
+    if coloured:
+        second = colour[y, x, 1]
     near_like = near_weight = near_sum = np.float32(0.0)
     far_like = far_weight = far_sum = np.float32(0.0)
     for v in range(max(y - VOTE_RADIUS_PX, 0), min(y + VOTE_RADIUS_PX + 1, height)):
@@ -131,9 +139,9 @@ def _vote(depth: Any, colour: Any, place: Any, sides: Any, tables: Any) -> Any:
             # The ramp itself has no opinion, and other surfaces have no vote.
             if rank < -0.3 or rank > 1.3 or 0.2 < rank < 0.8:
                 continue
-            difference = 0
-            for c in range(colour.shape[2]):
-                difference += _distance(colour[v, u, c], colour[y, x, c])
+            difference = _distance(colour[v, u, 0], first)
+            if coloured:
+                difference += _distance(colour[v, u, 1], second) + _distance(colour[v, u, 2], third)
             weight = by_distance[v - y + VOTE_RADIUS_PX] * by_distance[u - x + VOTE_RADIUS_PX]
             like = weight * by_colour[difference]
             if rank > 0.5:
@@ -152,7 +160,7 @@ def _vote(depth: Any, colour: Any, place: Any, sides: Any, tables: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _snap(depth: Any, colour: Any, out: Any) -> None:
+def _snap(depth: Any, padded: Any, colour: Any, out: Any) -> None:
     height, width = depth.shape
     channels = colour.shape[2]
     likeness = np.exp(-np.arange(256 * channels) / (COLOUR_SIGMA * channels))
@@ -168,10 +176,13 @@ def _snap(depth: Any, colour: Any, out: Any) -> None:
             if slope * RAMP_PX < RELIEF:
                 continue
             dx, dy = gx / slope, gy / slope
-            if _is_slope(depth, (x, y), (dx, dy, slope)):
+            place = np.float32(x + _PAD), np.float32(y + _PAD)
+            if _is_slope(padded, place, (dx, dy, slope)):
                 continue
-            near, way_up = _walk(depth, (x, y), (dx, dy, np.float32(1.0)), slope)
-            far, way_down = _walk(depth, (x, y), (-dx, -dy, np.float32(-1.0)), slope)
+            near, way_up = _walk(padded, place, (dx, dy, np.float32(1.0)), slope)
+            if way_up >= SLOPE_PX:
+                continue
+            far, way_down = _walk(padded, place, (-dx, -dy, np.float32(-1.0)), slope)
             amount = 1.0 - _ramp_up(way_up + way_down, RAMP_PX, SLOPE_PX)
             amount *= _ramp_up(near - far, RELIEF, SILHOUETTE)
             if amount <= 0.0:

@@ -113,14 +113,15 @@ class _Neighbour(NamedTuple):
 def _bilinear(plane: Any, x: float, y: float) -> Any:
     """Sample inside the plane; outside, its edge."""
     height, width = plane.shape
-    x = min(max(x, 0.0), width - 1.0)
-    y = min(max(y, 0.0), height - 1.0)
-    x0, y0 = int(x), int(y)
+    x = min(max(np.float32(x), np.float32(0)), np.float32(width - 1))
+    y = min(max(np.float32(y), np.float32(0)), np.float32(height - 1))
+    x0, y0 = np.uint32(x), np.uint32(y)
     x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
-    s, t = x - x0, y - y0
-    top = plane[y0, x0] * (1 - s) + plane[y0, x1] * s
-    bottom = plane[y1, x0] * (1 - s) + plane[y1, x1] * s
-    return top * (1 - t) + bottom * t
+    s, t = x - np.float32(x0), y - np.float32(y0)
+    a, b = np.float32(plane[y0, x0]), np.float32(plane[y0, x1])
+    c, d = np.float32(plane[y1, x0]), np.float32(plane[y1, x1])
+    top, bottom = a + s * (b - a), c + s * (d - c)
+    return top + t * (bottom - top)
 
 
 @njit(cache=True, nogil=True)
@@ -136,14 +137,18 @@ def _compare(luma: Any, source_x: Any, neighbour: Any, patch: Any, largest_lift:
     row, end, toward, reach, behind, dx, dy = patch
     changes = np.empty(64, np.float32)
     n = 0
-    total = 0.0
-    for y in range(max(row - 2, 0), min(row + 3, luma.shape[0])):
-        for k in range(min(1, reach), reach + 1):
+    total = np.float32(0.0)
+    # Every second row and column of a patch of five rows: as sure, in a third of the time.
+    for y in range(row - 2, row + 3, 2):
+        if y < 0 or y >= luma.shape[0]:
+            continue
+        for k in range(min(1, reach), reach + 1, 2):
             x = end + toward * k
             at = source_x[y, x]
-            if np.isnan(at) or abs(at - x - behind) > 2.0:
+            if np.isnan(at) or abs(at - np.float32(x) - behind) > np.float32(2.0):
                 break
-            changes[n] = _bilinear(neighbour, at + dx, y + dy) - luma[y, x]
+            seen = _bilinear(neighbour, at + dx, np.float32(y) + dy)
+            changes[n] = seen - np.float32(luma[y, x])
             total += changes[n]
             n += 1
     if n == 0:

@@ -330,9 +330,8 @@ def _take_positions(shown, sub_x, positions, flags, n):
     one = np.uint64(1)
     for t in range(np.uint64(0), np.uint64(n - 1)):
         here, there = positions[t], positions[t + one]
-        step = there - here
-        goes_on = (step > np.float32(0)) & (step < np.float32(2)) & (np.floor(there) - np.floor(here) == np.float32(1))
-        flags[t] = not (goes_on | (np.isnan(here) & np.isnan(there)))  # a hole is one run
+        goes_on = np.floor(there) - np.floor(here) == np.float32(1)
+        flags[t] = not (goes_on | ((here != here) & (there != there)))  # a hole is one run
 
 
 @_kernel
