@@ -15,6 +15,8 @@ PRESETS: dict[str, int] = {
 }
 SMALLEST = 16
 """Fewest rows or columns that DIS is given; smaller pictures are padded by their border."""
+SIZES_KEPT = 8
+"""Sizes for which a search is kept: a worker sees few, one with many must not grow."""
 PATCH = 8
 """Rows and columns of the patches that DIS matches."""
 
@@ -49,7 +51,7 @@ class DisFlow:
         if name not in PRESETS:
             raise ConfigError(f"no optical flow is called {name!r}; choose one of {', '.join(PRESETS)}")
         self.name = name
-        self._dis = cv2.DISOpticalFlow.create(PRESETS[name])
+        self._searches: dict[tuple[int, int], cv2.DISOpticalFlow] = {}
 
     def estimate(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Find the motion from ``first`` to ``second``; see ``FlowEstimator``.
@@ -67,8 +69,21 @@ class DisFlow:
                 for picture in (first, second)
             )
         # a flow handed in would be where the search begins; None begins at rest
-        flow = self._dis.calc(np.ascontiguousarray(first), np.ascontiguousarray(second), None)  # type: ignore[call-overload]
+        flow = self._search(first.shape).calc(np.ascontiguousarray(first), np.ascontiguousarray(second), None)  # type: ignore[call-overload]
         return np.ascontiguousarray(flow[:h, :w], dtype=np.float32)
+
+    def _search(self, shape: tuple[int, ...]) -> cv2.DISOpticalFlow:
+        """Give the search for one size of pictures.
+
+        OpenCV's object fits its finest scale to small pictures and keeps it so for the large ones that follow: one
+        object for all sizes would make a clip's flow depend on the clips before it.
+        """
+        size = shape[0], shape[1]
+        if size not in self._searches:
+            if len(self._searches) >= SIZES_KEPT:
+                self._searches.clear()
+            self._searches[size] = cv2.DISOpticalFlow.create(PRESETS[self.name])
+        return self._searches[size]
 
 
 def _fewest_rows(columns: int) -> int:

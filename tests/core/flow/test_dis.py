@@ -59,3 +59,13 @@ def test_flow_of_the_halved_pictures_doubles_when_scaled_up() -> None:
     assert halve(texture(7, 9)).shape == (4, 5)
     up = upscale_flow(np.full((10, 20, 2), (1.5, -1.0), np.float32), 20, 40)
     np.testing.assert_allclose(up, np.broadcast_to(np.float32([3, -2]), (20, 40, 2)))
+
+
+def test_flow_does_not_depend_on_the_sizes_of_the_pictures_before():
+    rng = np.random.default_rng(5)
+    large = cv2.GaussianBlur(rng.integers(0, 256, (90, 160)).astype(np.uint8), (0, 0), 2)
+    moved = np.roll(large, (1, 3), (0, 1))
+    fresh, used = create_flow("dis-fast"), create_flow("dis-fast")
+    tiny = large[:20, :24].copy()
+    used.estimate(tiny, tiny)
+    np.testing.assert_array_equal(used.estimate(large, moved), fresh.estimate(large, moved))
