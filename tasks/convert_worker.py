@@ -1,5 +1,6 @@
 """What a convert actor holds: models loaded once, then one source or segment at a time."""
 
+import logging
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ from spatialdreamer_core.config import ConvertConfig
 from spatialdreamer_core.convert.finish import copy_finished, finish_source
 from spatialdreamer_core.convert.plan import SourcePlan, plan_from_bytes, work_folder
 from spatialdreamer_core.convert.planning import plan_source
+from spatialdreamer_core.convert.rehearse import rehearse
 from spatialdreamer_core.convert.segment import Commit, convert_segment
 from spatialdreamer_core.convert.source_depth import source_depth
 from spatialdreamer_core.depth.registry import create_depth_estimator
@@ -15,6 +17,8 @@ from spatialdreamer_core.errors import StoreError
 from spatialdreamer_core.flow.dis import create_flow
 from spatialdreamer_core.store.place import Place
 from tasks.process import keep_freed_memory
+
+log = logging.getLogger(__name__)
 
 PLANS_KEPT = 8
 
@@ -77,6 +81,13 @@ class ConvertWorker:
         self._estimator = create_depth_estimator(config.depth, device)
         self._flow = create_flow(config.flow)
         self._plans: OrderedDict[tuple[str, str, str], SourcePlan] = OrderedDict()
+
+    def ready(self) -> None:
+        """Load or compile now what the first job would have to; a rehearsal that fails costs nothing but the time."""
+        try:
+            rehearse(self._config, self._flow)
+        except Exception as error:  # the first job will tell what is wrong, with its source's name
+            log.debug("rehearsal failed: %s", error)
 
     def run(self, kind: str, payload: Any) -> Any:
         """Do one job: ``plan`` (a uri), ``segment`` (a SegmentJob), ``finish`` or ``copy`` (a FinishJob)."""

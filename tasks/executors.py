@@ -78,7 +78,7 @@ class RayExecutor:
             def run(self, kind: str, payload: Any) -> Any:
                 if self._worker is None:  # here, not in __init__: an error of ours then arrives as itself
                     self._worker = self._factory()
-                return self._worker.run(kind, payload) if kind else None
+                return self._worker.run(kind, payload) if kind else self._worker.ready()
 
         self._ray = ray
         self._factory = make_worker
@@ -100,7 +100,7 @@ class RayExecutor:
         return len(self._calls)
 
     def warm(self) -> None:
-        """Wait until every worker has been built: that is start-up, not work.
+        """Wait until every worker has been built and is ready: that is start-up, not work.
 
         Raises:
             Exception: What building a worker raised.

@@ -53,6 +53,10 @@ class Outcome:
 class Worker(Protocol):
     """What runs in a worker process: built once, then asked for one job at a time."""
 
+    def ready(self) -> None:
+        """Load or compile now what the first job would have to: that is start-up, not work."""
+        ...
+
     def run(self, kind: str, payload: Any) -> Any:
         """Do one job and return plain data; raise ``ClipError`` for bad input."""
         ...

@@ -110,7 +110,7 @@ class _Neighbour(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _bilinear(plane: Any, x: float, y: float) -> Any:
+def _bilinear(plane: Any, x: Any, y: Any) -> Any:
     """Sample inside the plane; outside, its edge."""
     height, width = plane.shape
     x = min(max(np.float32(x), np.float32(0)), np.float32(width - 1))
@@ -132,12 +132,12 @@ def _ramp_down(value: float, low: float, high: float) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _compare(luma: Any, source_x: Any, neighbour: Any, patch: Any, largest_lift: float) -> Any:
+def _compare(luma: Any, source_x: Any, neighbour: Any, patch: Any, largest_lift: Any) -> Any:
     """Compare the background beside a hole with the neighbour: lift that makes them equal, mean difference left."""
     row, end, toward, reach, behind, dx, dy = patch
     changes = np.empty(64, np.float32)
     n = 0
-    total = np.float32(0.0)
+    total: Any = np.float32(0.0)
     # Every second row and column of a patch of five rows: as sure, in a third of the time.
     for y in range(row - 2, row + 3, 2):
         if y < 0 or y >= luma.shape[0]:

@@ -331,7 +331,7 @@ def _take_positions(shown, sub_x, positions, flags, n):
     for t in range(np.uint64(0), np.uint64(n - 1)):
         here, there = positions[t], positions[t + one]
         goes_on = np.floor(there) - np.floor(here) == np.float32(1)
-        flags[t] = not (goes_on | ((here != here) & (there != there)))  # a hole is one run
+        flags[t] = not (goes_on | (np.isnan(here) & np.isnan(there)))  # a hole is one run
 
 
 @_kernel

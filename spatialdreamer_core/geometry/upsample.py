@@ -170,17 +170,14 @@ def _blend_row(low: Any, taps: Any, y: int, blended: Any, row: Any) -> None:
         blended[u] = a[u] + t * (b[u] - a[u])
     blended[n] = blended[n - one]  # so that the last sample has a neighbour
     for x in range(np.uint64(0), np.uint64(row.shape[0])):
-        u = np.uint64(x0[x])
-        left = blended[u]
-        row[x] = left + along[x] * (blended[u + one] - left)
+        at = np.uint64(x0[x])
+        left = blended[at]
+        row[x] = left + along[x] * (blended[at + one] - left)
 
 
 @_kernel
 def _choose_steep(images: Any, taps: Any, colour: Any, y: int, steep: Any, spread: Any, row: Any) -> None:
-    """Give each pixel of a steep cell to the nearer or the farther of the four samples, whichever it looks more like.
-
-    ``votes`` are (is near, disparity, luma) of the samples top left, top right, bottom left, bottom right.
-    """
+    """Give pixels of steep cells to the nearer or the farther of the four samples, whichever they look more like."""
     low, guide, luma = images
     _, along, y0, down, begins = taps
     likeness, shift = colour
@@ -205,7 +202,6 @@ def _choose_steep(images: Any, taps: Any, colour: Any, y: int, steep: Any, sprea
             w11 = (t * s + little) * likeness[abs(g11 - here) >> shift]
             near = far = np.float32(1e-6)
             near_sum, far_sum = near * nearest, far * farthest
-            all_votes = w00 + w01 + w10 + w11
             near += (w00 if n00 else 0) + (w01 if n01 else 0) + (w10 if n10 else 0) + (w11 if n11 else 0)
             near_sum += (w00 * d00 if n00 else 0) + (w01 * d01 if n01 else 0)
             near_sum += (w10 * d10 if n10 else 0) + (w11 * d11 if n11 else 0)

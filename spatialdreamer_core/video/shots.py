@@ -12,7 +12,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
+from scenedetect import AdaptiveDetector, FrameTimecode
 
 SMALL = (96, 54)
 """Columns and rows of the pictures that the detector wants; the aspect does not matter."""
@@ -80,7 +80,7 @@ class _Fade:
     divides: bool = False
 
 
-class _CutDetector(AdaptiveDetector):
+class _CutDetector(AdaptiveDetector):  # type: ignore[misc]  # scenedetect has no types
     """Both of scenedetect's tests on one score per picture, which is most of their work.
 
     A picture is a candidate where its change stands out from its neighbours' (adaptive) or is large (content).
