@@ -7,6 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spatialdreamer_core.config import ConvertConfig
+from spatialdreamer_core.dvg.config import PairsConfig
 from spatialdreamer_core.errors import ConfigError
 
 Config = TypeVar("Config", bound="EngineConfig")
@@ -51,6 +52,18 @@ class RunConfig(EngineConfig):
     """
 
     convert: ConvertConfig = ConvertConfig()
+
+
+class PairsRunConfig(EngineConfig):
+    """One make-pairs run.
+
+    Attributes:
+        pairs: What the made bytes depend on.
+        shard_mb: How large a shard should become, megabytes; clips of one split and size share shards.
+    """
+
+    pairs: PairsConfig = PairsConfig()
+    shard_mb: float = Field(default=512.0, gt=0, le=100_000)
 
 
 def read_settings(path: Path) -> dict[str, Any]:

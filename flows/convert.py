@@ -1,14 +1,10 @@
 """The Prefect flow ``convert``: a few task runs, throttled progress, a summary artifact. Storage holds the truth."""
 
-import time
-from collections.abc import Callable
-from typing import cast
-from uuid import UUID
-
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from flows.artifacts import Listener, artifact_progress
 from flows.config import RunConfig
 from flows.report import MANIFEST, REPORT, publish_manifest, publish_report
 from flows.run_convert import convert_sources as convert_all
@@ -16,16 +12,12 @@ from flows.session import Prepared, prepare, record_run
 from spatialdreamer_core.store.lock import exclusive_run
 from spatialdreamer_core.store.place import Place
 from tasks.convert_library import LibraryReport
-from tasks.progress import Progress
-
-PROGRESS_EVERY_S = 5.0
-Listener = Callable[[Progress], None]
 
 
 @task(cache_policy=NO_CACHE, name="convert-sources")
 def convert_sources(run: Prepared[RunConfig], listener: Listener | None) -> LibraryReport:
     """The whole wave in one task run: the pool inside it has its own retries and blame."""
-    return convert_all(run, _artifact_progress(listener))
+    return convert_all(run, artifact_progress(listener, "convert-progress"))
 
 
 @task(cache_policy=NO_CACHE, name="publish-manifest", retries=2, retry_delay_seconds=5)
@@ -74,23 +66,3 @@ def summary(report: LibraryReport, output: str, rows: int) -> str:
         f"| manifest | `{output}/{MANIFEST}`, {rows} rows |\n"
         f"| page | `{output}/{REPORT}` |\n"
     )
-
-
-def _artifact_progress(listener: Listener | None) -> Listener:
-    artifact = cast(UUID, create_progress_artifact(progress=0.0, key="convert-progress"))  # not a coroutine here
-    last, failed = time.monotonic(), 0
-
-    def tell(progress: Progress) -> None:
-        nonlocal last, failed
-        if listener is not None:
-            listener(progress)
-        if progress.message and progress.clips_failed > failed:
-            get_run_logger().warning(progress.message)
-        failed = progress.clips_failed
-        ended = progress.files_done + progress.files_failed == progress.files
-        if ended or time.monotonic() - last >= PROGRESS_EVERY_S:
-            last = time.monotonic()
-            share = progress.frames_done / progress.frames if progress.frames else float(ended)
-            update_progress_artifact(artifact, 100 * share)
-
-    return tell

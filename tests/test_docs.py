@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from flows.cli import app
+from spatialdreamer_core.pairs.manifest import DUCKDB_EXAMPLES as PAIRS_EXAMPLES
 from spatialdreamer_core.store.manifest import DUCKDB_EXAMPLES, POLARS_EXAMPLES
 
 ROOT = Path(__file__).parents[1]
@@ -103,7 +104,15 @@ def plain(code: str) -> str:
     ("language", "known"), [("sql", DUCKDB_EXAMPLES), ("python", POLARS_EXAMPLES)], ids=["DuckDB", "Polars"]
 )
 def test_queries_in_the_readme_are_the_tested_ones(language: str, known: dict[str, str]) -> None:
-    shown = [plain(block) for block in blocks(README, language)]
+    assert_tested(README, language, known)
+
+
+def test_queries_about_pairs_are_the_tested_ones() -> None:
+    assert_tested((ROOT / "docs" / "pairs.md").read_text(encoding="utf-8"), "sql", PAIRS_EXAMPLES)
+
+
+def assert_tested(text: str, language: str, known: dict[str, str]) -> None:
+    shown = [plain(block) for block in blocks(text, language)]
     assert shown
     tested = {plain(query) for query in known.values()}
     assert [query for query in shown if query not in tested] == []

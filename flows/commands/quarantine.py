@@ -12,7 +12,7 @@ from tasks.set_aside import list_set_aside
 
 app = typer.Typer(no_args_is_help=True, help="Clips that failed and were set aside: list them, have them tried again.")
 
-Output = Annotated[str, typer.Argument(help="Output folder or URL of a conversion.")]
+Output = Annotated[str, typer.Argument(help="Output folder or URL of convert or make-pairs.")]
 
 
 @app.command("ls")
@@ -26,7 +26,8 @@ def ls(output: Output, as_json: Annotated[bool, typer.Option("--json", help="JSO
         if as_json:
             typer.echo(json.dumps({"key": key} | record))
         else:
-            line = f"{row['source_uri']} segment {row['segment']}: {failure['reason']}: {failure['message']}"
+            clip = f"segment {row['segment']}" if "segment" in row else f"clip {row['clip_id']}"
+            line = f"{row['source_uri']} {clip}: {failure['reason']}: {failure['message']}"
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     if not as_json:
         console.print(f"{len(records)} clips set aside")
@@ -38,7 +39,7 @@ def retry(
     reason: Annotated[str | None, typer.Option(help="Only clips with this reason code.")] = None,
     source: Annotated[str | None, typer.Option(help="Only clips whose source path contains this.")] = None,
 ) -> None:
-    """Let the next run try them again: give the same convert command afterwards."""
+    """Let the next run try them again: give the same command afterwards."""
     with told():
         place = Place(output)
         chosen = [
@@ -48,4 +49,4 @@ def retry(
         ]
         for key in chosen:
             place.remove(key)
-    Console().print(f"{len(chosen)} clips will be tried again by the next run of the same convert command")
+    Console().print(f"{len(chosen)} clips will be tried again by the next run of the same command")

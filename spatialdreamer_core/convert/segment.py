@@ -2,13 +2,8 @@
 
 import hashlib
 import json
-import os
-import resource
-import socket
-import sys
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -104,7 +99,7 @@ def convert_segment(
         ClipError: If the segment cannot be converted.
         StoreError: If something cannot be written.
     """
-    started, clock = datetime.now(UTC), StageClock()
+    clock = StageClock()
     video = plan.info.video
     spec = encode_spec(plan, config)
     maker = EyeMaker(plan, segment, config, estimator, flow, working_format(plan.info, spec.codec), clock)
@@ -127,7 +122,11 @@ def convert_segment(
             chunks, digests = outputs.publish(f"{plan.folder}/chunks/{segment.index:06d}", segment.end - segment.start)
     sheet_key = f"{plan.folder}/sheets/{segment.index:06d}.jpg"
     place.publish(sheet_key, sheet)
-    row = identity_row(plan, segment, config, run_id) | _cost_row(clock, started, segment) | metrics.row()
+    row = (
+        identity_row(plan, segment, config, run_id)
+        | clock.cost_row(STAGES, segment.end - segment.start)
+        | metrics.row()
+    )
     row |= {"status": "done", "attempts": attempt, "sheet": sheet_key, "notes": _notes(plan, config, maker)}
     commit = Commit(segment.index, chunks, digests, segment.end - segment.start, row)
     key = commit_key(plan, segment)
@@ -236,22 +235,6 @@ def _packed(made: StereoFrame, config: ConvertConfig, colour: ColourInfo) -> tup
 
 
 STAGES = ("decode", "shrink", "depth", "flow", "warp", "fill", "metrics", "encode")
-
-
-def _cost_row(clock: StageClock, started: datetime, segment: Segment) -> dict[str, Any]:
-    """The columns that say what it took."""
-    total = clock.total_s
-    # ru_maxrss is the worker's peak so far, in KiB on Linux and bytes on macOS
-    unit = 1 if sys.platform == "darwin" else 1024
-    return {f"{stage}_s": clock.seconds.get(stage, 0.0) for stage in STAGES} | {
-        "total_s": total,
-        "fps": (segment.end - segment.start) / total,
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20,
-        "worker": f"{socket.gethostname()}:{os.getpid()}",
-        "host": socket.gethostname(),
-        "started_at": started.isoformat(),
-        "ended_at": datetime.now(UTC).isoformat(),
-    }
 
 
 def _notes(plan: SourcePlan, config: ConvertConfig, maker: EyeMaker) -> list[str]:

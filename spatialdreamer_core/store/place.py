@@ -215,6 +215,12 @@ class Place:
         return data
 
     @_translated
+    def read_range(self, key: str, start: int, end: int) -> bytes:
+        """The bytes [start, end) of what lies under a key."""
+        data: bytes = self._fs.cat_file(self.full(key), start=start, end=end)
+        return data
+
+    @_translated
     def read_many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The bytes under each key, many at once where the store can; keys with nothing under them are left out."""
         if self.is_local:

@@ -1,0 +1,208 @@
+"""``spatialdreamer make-pairs``: every option, laid over a settings file, becomes one PairsRunConfig."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows.commands.convert import Executor, Prefect
+from flows.commands.exits import SOME_FAILED, stop, told
+from flows.config import PairsRunConfig, checked, merge, read_settings
+from flows.progress import Listener, choose_mode, duration, shown
+from spatialdreamer_core.dvg.config import Refine
+from spatialdreamer_core.pairs.naming import MANIFEST, SHARDS
+from tasks.pairs_library import PairsReport
+
+CLIPS, PAIRS, RUN, SHOW = "Clips", "Depth and pairs", "How to run", "What to show"
+
+
+def make_pairs(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files, folders (searched through), globs, fsspec URLs, or @list.txt.", show_default=False),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="Folder or fsspec URL for the dataset.", show_default=False)
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file with any of these settings; options given here go over it.")
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(help="Frames of a clip; 16 and 25 are usual. [16]", rich_help_panel=CLIPS)
+    ] = None,
+    frame_step: Annotated[
+        int | None,
+        typer.Option(help="Source frames from one frame of a clip to its next. [1]", rich_help_panel=CLIPS),
+    ] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(help="Source frames from one clip to the next. [the clip's own span]", rich_help_panel=CLIPS),
+    ] = None,
+    bucket: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Sizes that clips come in, WIDTHxHEIGHT; each source takes the one of nearest shape. "
+            "[512x288, 288x512, 384x384]",
+            rich_help_panel=CLIPS,
+        ),
+    ] = None,
+    val_share: Annotated[
+        float | None, typer.Option(help="Share of sources kept for validation. [0.05]", rich_help_panel=CLIPS)
+    ] = None,
+    depth: Annotated[
+        str | None,
+        typer.Option(
+            help="Depth estimator: a name from `spatialdreamer doctor`, a folder with a transformers model, or "
+            "module:Class. [builtin]",
+            rich_help_panel=PAIRS,
+        ),
+    ] = None,
+    allow_network: Annotated[
+        bool | None,
+        typer.Option("--allow-network", help="Let --depth fetch a model from its hub.", rich_help_panel=PAIRS),
+    ] = None,
+    import_depth: Annotated[
+        str | None,
+        typer.Option(
+            help="Ready depth instead of an estimator: 16-bit PNGs, EXR, npz or a depth video, or a folder of those "
+            "by source name.",
+            rich_help_panel=PAIRS,
+        ),
+    ] = None,
+    double_share: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of clips made by rendering there and back; the others get the analytic mask. [0.3]",
+            rich_help_panel=PAIRS,
+        ),
+    ] = None,
+    refine: Annotated[
+        Refine | None,
+        typer.Option(help="How masks are made steady along the flow. [union]", rich_help_panel=PAIRS),
+    ] = None,
+    store_flow: Annotated[
+        bool | None,
+        typer.Option("--store-flow", help="Keep optical flow in the samples; they double.", rich_help_panel=PAIRS),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Another seed draws other disparities. [0]", rich_help_panel=PAIRS)
+    ] = None,
+    shard_mb: Annotated[
+        float | None, typer.Option(help="How large a shard becomes, megabytes. [512]", rich_help_panel=RUN)
+    ] = None,
+    include: Annotated[
+        list[str] | None, typer.Option(help="Only sources that match this pattern; may be repeated.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="No sources that match this pattern.")] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-w", help="Worker processes. [one per core]", rich_help_panel=RUN)
+    ] = None,
+    gpus: Annotated[int | None, typer.Option(help="GPUs to use on this machine. [0]", rich_help_panel=RUN)] = None,
+    executor: Annotated[
+        Executor | None,
+        typer.Option(help="in-process runs without worker processes, for debugging. [ray]", rich_help_panel=RUN),
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="A Ray cluster to join, or auto. [one of our own]", rich_help_panel=RUN)
+    ] = None,
+    prefect: Annotated[
+        Prefect | None,
+        typer.Option(
+            help="Record the run with Prefect; auto does if PREFECT_API_URL is set. [auto]", rich_help_panel=RUN
+        ),
+    ] = None,
+    resume: Annotated[
+        bool | None,
+        typer.Option("--resume/--no-resume", help="Keep what earlier runs did. [resume]", rich_help_panel=RUN),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only failures.", rich_help_panel=SHOW)] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.", rich_help_panel=SHOW)] = False,
+) -> None:
+    """Make training pairs of flat video: WebDataset shards, and a manifest with one row per clip.
+
+    Each clip of real pictures is a target; its other view is made from its depth. A shard is part of the dataset once
+    its commit record exists, so a run may be killed at any moment: the same command goes on where it was. Give more
+    sources later and the dataset grows; other settings make another dataset beside it.
+
+    Exit code 0: every clip is through. 3: some failed (see the manifest). 1: the run stopped. 2: wrong settings.
+
+    Examples:
+        spatialdreamer make-pairs /films -o pairs
+
+        spatialdreamer make-pairs /films -o s3://bucket/pairs --frames 25 --import-depth /depth --workers 16
+    """
+    options: dict[str, Any] = {
+        "sources": sources or None,
+        "output": output,
+        "include": include or None,
+        "exclude": exclude or None,
+        "workers": workers,
+        "gpus": gpus,
+        "executor": executor,
+        "ray_address": ray_address,
+        "prefect": prefect,
+        "resume": resume,
+        "shard_mb": shard_mb,
+        "pairs.clips.frames": frames,
+        "pairs.clips.frame_step": frame_step,
+        "pairs.clips.stride": stride,
+        "pairs.clips.buckets": bucket or None,
+        "pairs.val_share": val_share,
+        "pairs.seed": seed,
+        "pairs.depth.name": depth,
+        "pairs.depth.allow_network": allow_network,
+        "pairs.depth.import_from": import_depth,
+        "pairs.warp.double_share": double_share,
+        "pairs.mask.refine": refine,
+        "pairs.mask.store_flow": store_flow,
+    }
+    with told():
+        settings = merge(read_settings(config) if config else {}, options)
+        run = checked(PairsRunConfig, settings, str(config) if config else "settings")
+        console = Console(stderr=as_json)
+        with shown(choose_mode(console, quiet=quiet, as_json=as_json), console) as listener:
+            report = _run(run, listener)
+        _tell(report, run, console, quiet=quiet, as_json=as_json)
+        if report.clips_failed:
+            stop(
+                SOME_FAILED,
+                f"{report.clips_failed} clips or sources failed: `spatialdreamer quarantine ls {run.output}`",
+            )
+
+
+def _run(config: PairsRunConfig, listener: Listener) -> PairsReport:
+    from infra.prefect_api import api_is_set
+
+    if config.prefect == "off" or (config.prefect == "auto" and not api_is_set()):
+        from flows.run_pairs import run_pairs
+
+        return run_pairs(config, listener)
+    from flows.make_pairs import make_pairs as make_pairs_flow
+
+    report: PairsReport = make_pairs_flow(config, listener)
+    return report
+
+
+def _tell(report: PairsReport, config: PairsRunConfig, console: Console, *, quiet: bool, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps({"event": "done", "fps": report.fps} | asdict(report)) + "\n")
+        return
+    if quiet:
+        return
+    busy = sum(report.stage_s.values()) - report.stage_s["look"]
+    shares = ", ".join(
+        f"{stage} {100 * seconds / busy:.0f} %" for stage, seconds in report.stage_s.items() if stage != "look" and busy
+    )
+    for line in (
+        f"{report.clips_done} pairs in {report.shards} shards, {report.clips_filtered} clips filtered out, "
+        f"{report.clips_failed} failed, of {report.files} sources",
+        f"{report.frames_made} frames made at {report.fps:.1f} frames/s (start-up {report.start_s:.1f} s, looking "
+        f"{duration(report.look_s)}, work {duration(report.work_s)}{': ' if shares else ''}{shares})",
+        f"  {config.output}/{SHARDS}/{report.work_key}",
+        f"  {config.output}/{MANIFEST}",
+    ):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

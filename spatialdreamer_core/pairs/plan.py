@@ -1,0 +1,265 @@
+"""The plan: which clips there are, which shard holds each; files that never change once they are written.
+
+A plan is a row of generations. The first lists the clips of the first run; each later one only what has been added:
+clips of new sources, and clips to be tried again after their shard was committed without them. So a clip that is in a
+shard stays there for good. Within a generation shards are filled by cost, in the order of clip ids, which are hashes:
+sources are spread over shards, and no shard is as long as a source.
+"""
+
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from spatialdreamer_core.corpus.duplicates import near_duplicates
+from spatialdreamer_core.errors import StoreError
+from spatialdreamer_core.pairs.manifest import IDENTITY, PLACE, SCORES
+from spatialdreamer_core.pairs.naming import plan_folder
+from spatialdreamer_core.store.place import Place
+from spatialdreamer_core.store.rows import TEXT, table_bytes
+
+CLIPPER = 1
+"""Version of how clips are cut; raise it when the same source would give other clips."""
+BYTES_PER_PIXEL = 3.5
+"""What a pixel of a clip usually takes in a shard, for filling shards: three lossless videos, mask and disparity."""
+
+HASHES = ("hash_first", "hash_middle", "hash_last")
+"""Columns with what a clip's shot looks like; see ``corpus.duplicates``."""
+
+CLIPS_FOUND: pa.Schema = pa.schema(
+    {**IDENTITY, **SCORES, **dict.fromkeys(HASHES, pa.uint64()), "status": TEXT, "reason": TEXT, "message": TEXT}
+)
+"""What looking at sources gives: one row per clip; ``status`` is planned or filtered."""
+PLAN: pa.Schema = pa.schema([*CLIPS_FOUND, *(pa.field(name, kind) for name, kind in PLACE.items())])
+"""A clip with its place."""
+
+
+def clip_id(source_id: str, start_pts: int, end_pts: int, frame_step: int) -> str:
+    """Name a clip by what it shows: 24 hex digits that depend on content and times, not on paths or settings."""
+    text = f"clip:{CLIPPER}:{source_id}:{start_pts}:{end_pts}:{frame_step}"
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def make_generation(found: pa.Table, number: int, shard_bytes: float) -> pa.Table:
+    """Give every clip of a generation its shard.
+
+    Clips of one split and one size share shards; as many as are needed to stay near ``shard_bytes``, all equally full.
+
+    Args:
+        found: Rows of ``CLIPS_FOUND``, no clip twice.
+        number: Of the generation, from 1.
+        shard_bytes: How large a shard should become.
+
+    Returns:
+        The rows of ``PLAN``, sorted by shard and clip id; filtered clips come last and have no shard.
+    """
+    order = [("status", "descending"), *((name, "ascending") for name in ("split", "width", "height", "clip_id"))]
+    table = found.take(pc.sort_indices(found, sort_keys=order))
+    planned = table.filter(pc.equal(table["status"], "planned"))
+    names = _shard_names(planned, number, shard_bytes)
+    shards = pa.chunked_array([names, pa.nulls(table.num_rows - planned.num_rows, TEXT)])
+    generation = pa.array(np.full(table.num_rows, number, np.int64))
+    return table.append_column("generation", generation).append_column("shard", shards).cast(PLAN)
+
+
+def _shard_names(planned: pa.Table, number: int, shard_bytes: float) -> pa.Array:
+    if planned.num_rows == 0:
+        return pa.array([], TEXT)
+    columns = {name: planned[name].to_numpy() for name in ("frames", "width", "height")}
+    expected = columns["frames"] * columns["width"] * columns["height"] * BYTES_PER_PIXEL
+    split = planned["split"].combine_chunks().dictionary_encode()
+    side = split.indices.to_numpy().astype(np.int64)
+    group = (side << 40) | (columns["width"] << 20) | columns["height"]
+    begins = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
+    ends = np.r_[begins[1:], len(group)]
+    parts = []
+    for begin, end in zip(begins, ends, strict=True):
+        name = f"{split.dictionary[side[begin]]}-{columns['width'][begin]}x{columns['height'][begin]}-g{number:04d}"
+        parts.append(np.char.add(f"{name}-", _numbers(expected[begin:end], shard_bytes)))
+    return pa.array(np.concatenate(parts).astype(object), TEXT)
+
+
+def _numbers(expected: NDArray[np.float64], shard_bytes: float) -> NDArray[np.str_]:
+    """Which of the equally full shards of one group each clip goes to, as six digits."""
+    before = np.cumsum(expected) - expected
+    total = float(expected.sum())
+    shards = max(1, round(total / shard_bytes))
+    index = np.minimum((before + expected / 2) * shards // total, shards - 1).astype(np.int64)
+    return np.char.zfill(index.astype(str), 6)
+
+
+def read_plan(place: Place, work_key: str) -> pa.Table:
+    """Every generation of a plan, in order.
+
+    Raises:
+        StoreError: If a file of it is torn.
+    """
+    keys = place.keys(plan_folder(work_key))
+    tables = [plan_from_bytes(data, key) for key, data in sorted(place.read_many(keys).items())]
+    return pa.concat_tables([PLAN.empty_table(), *tables])
+
+
+def write_generation(place: Place, work_key: str, generation: pa.Table, number: int) -> bool:
+    """Write a generation if nobody else has; False if somebody was first, whose plan is then to be read."""
+    return place.create(generation_key(work_key, number), table_bytes(generation))
+
+
+def generation_key(work_key: str, number: int) -> str:
+    """Where a generation lies, below the output place."""
+    return f"{plan_folder(work_key)}/{number:06d}.parquet"
+
+
+def plan_from_bytes(data: bytes, where: str) -> pa.Table:
+    """Read one generation.
+
+    Raises:
+        StoreError: If it is torn or no plan.
+    """
+    try:
+        return pq.read_table(io.BytesIO(data)).cast(PLAN)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise StoreError(
+            f"plan {where} cannot be read ({first}); restore it, or remove .spatialdreamer/work and run again"
+        ) from error
+
+
+def latest(plan: pa.Table) -> pa.Table:
+    """One row per clip: where several generations list a clip, the last one says where it belongs."""
+    return _one_each(plan, "max")
+
+
+def _one_each(table: pa.Table, which: Literal["min", "max"]) -> pa.Table:
+    """The first or the last row of every clip, in order."""
+    numbered = table.append_column("row", pa.array(np.arange(table.num_rows)))
+    rows = numbered.group_by("clip_id").aggregate([("row", which)])[f"row_{which}"].to_numpy()
+    return table.take(pa.array(np.sort(rows), pa.int64()))
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What is finished.
+
+    Attributes:
+        shards: Names of finished shards.
+        clips: Clips that are through: in a shard, filtered out, or set aside. Any other clip of a finished shard is
+            to be tried again.
+    """
+
+    shards: Sequence[str]
+    clips: Sequence[str]
+
+
+def extend_plan(
+    place: Place,
+    work_key: str,
+    found: pa.Table,
+    closed: Callable[[], "Closed"],
+    shard_bytes: float,
+    max_duplicate_bits: int = -1,
+) -> pa.Table:
+    """Add a generation if there is something to add: clips that are new, and clips that are to be tried again.
+
+    Args:
+        place: Output place.
+        work_key: Name of the work.
+        found: What looking at the sources gave.
+        closed: Says what is finished; asked again when another run was first.
+        shard_bytes: How large a shard should become.
+        max_duplicate_bits: New shots that look like earlier ones up to so many bits are filtered out; -1 keeps all.
+
+    Returns:
+        All generations, the new one last.
+    """
+    while True:
+        plan = read_plan(place, work_key)
+        fresh = [_missing_from(found, plan), _left_behind(latest(plan), closed())]
+        fresh[0] = without_duplicates(fresh[0], plan, max_duplicate_bits)
+        new = pa.concat_tables(fresh)
+        if not new.num_rows:
+            return plan
+        number = (pc.max(plan["generation"]).as_py() or 0) + 1
+        generation = make_generation(new, number, shard_bytes)
+        if write_generation(place, work_key, generation, number):
+            return pa.concat_tables([plan, generation])
+
+
+def _missing_from(found: pa.Table, plan: pa.Table) -> pa.Table:
+    """The clips that no generation lists yet, each once."""
+    new = found.filter(pc.invert(pc.is_in(found["clip_id"], value_set=plan["clip_id"].combine_chunks())))
+    return _one_each(new, "min")
+
+
+def without_duplicates(new: pa.Table, plan: pa.Table, max_bits: int) -> pa.Table:
+    """Mark the clips of new shots that nearly repeat an earlier shot as filtered.
+
+    Args:
+        new: Rows of ``CLIPS_FOUND``.
+        plan: Rows of earlier generations, whose clips stay.
+        max_bits: See ``near_duplicates``.
+    """
+    columns = ["source_id", "shot", *HASHES]
+    both = pa.concat_tables([part.filter(pc.equal(part["status"], "planned")).select(columns) for part in (plan, new)])
+    if max_bits < 0 or both.num_rows == 0:
+        return new
+    numbered = both.append_column("row", pa.array(np.arange(both.num_rows)))
+    shots = numbered.group_by(["source_id", "shot"]).aggregate([("row", "min")]).sort_by("row_min")
+    first = both.take(shots["row_min"])
+    kept = near_duplicates(np.stack([first[name].to_numpy() for name in HASHES], axis=1), max_bits)
+    if not (kept >= 0).any():
+        return new
+    repeats = first.select(["source_id", "shot"]).filter(pa.array(kept >= 0))
+    like = first.take(pa.array(kept[kept >= 0]))
+    repeats = repeats.append_column("like_source", like["source_id"]).append_column("like_shot", like["shot"])
+    # a join loses the order, so the rows are numbered
+    keys = new.select(["source_id", "shot", "status"]).append_column("row", pa.array(np.arange(new.num_rows)))
+    joined = keys.join(repeats, ["source_id", "shot"], join_type="left outer").sort_by("row")
+    repeated = pc.and_(pc.is_valid(joined["like_shot"]), pc.equal(joined["status"], "planned"))
+    said = pc.binary_join_element_wise(
+        "looks like shot ", pc.cast(joined["like_shot"], TEXT), " of source ", joined["like_source"], ""
+    )
+    for name, value in (("status", "filtered"), ("reason", "duplicate"), ("message", said)):
+        column = pc.if_else(repeated, value, new[name])
+        new = new.set_column(new.column_names.index(name), new.schema.field(name), column)
+    return new
+
+
+def _left_behind(plan: pa.Table, closed: "Closed") -> pa.Table:
+    """Planned clips of finished shards that are not through."""
+    finished = plan.filter(pc.is_in(plan["shard"], value_set=pa.array(closed.shards, TEXT)))
+    behind = finished.filter(pc.invert(pc.is_in(finished["clip_id"], value_set=pa.array(closed.clips, TEXT))))
+    return behind.select(CLIPS_FOUND.names).cast(CLIPS_FOUND)
+
+
+class ShardRows:
+    """A plan's rows by shard; sorted once, so that opening a shard costs what it holds.
+
+    Args:
+        plan: Rows of ``PLAN``, one per clip.
+    """
+
+    def __init__(self, plan: pa.Table) -> None:
+        planned = plan.filter(pc.is_valid(plan["shard"]))
+        order = pc.sort_indices(planned, sort_keys=[("shard", "ascending"), ("clip_id", "ascending")])
+        self._rows = planned.take(order).combine_chunks()
+        runs = pc.run_end_encode(self._rows["shard"].combine_chunks())
+        ends = runs.run_ends.to_pylist()
+        self._bounds = dict(zip(runs.values.to_pylist(), zip([0, *ends], ends, strict=False), strict=True))
+
+    @property
+    def names(self) -> list[str]:
+        """Every shard, in order."""
+        return list(self._bounds)
+
+    def of(self, shard: str) -> list[dict[str, Any]]:
+        """The rows of one shard, by clip id."""
+        begin, end = self._bounds[shard]
+        rows: list[dict[str, Any]] = self._rows.slice(begin, end - begin).to_pylist()
+        return rows
