@@ -69,13 +69,11 @@ def clip_flows(frames: NDArray[np.uint8], config: MaskConfig) -> ClipFlows:
         np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape[0], np.float32),
     )  # fmt: skip
     for t in range(len(frames) - 1):
-        small = estimator.estimate(greys[t], greys[t + 1])
-        flows.likeness[t] = _correlation(greys[t], warp_by_flow(greys[t + 1], small))
-        there = upscale_flow(small, height, width)
-        back = upscale_flow(estimator.estimate(greys[t + 1], greys[t]), height, width)
-        flows.forward[t], flows.backward[t] = there, back
-        flows.forward_trust[t] = trust(there, back, config)
-        flows.backward_trust[t] = trust(back, there, config)
+        there, back = estimator.estimate(greys[t], greys[t + 1]), estimator.estimate(greys[t + 1], greys[t])
+        flows.likeness[t] = _correlation(greys[t], warp_by_flow(greys[t + 1], there))
+        flows.forward[t], flows.backward[t] = (upscale_flow(flow, height, width) for flow in (there, back))
+        flows.forward_trust[t] = _enlarged(trust(there, back, config, pixel=width / there.shape[1]), height, width)
+        flows.backward_trust[t] = _enlarged(trust(back, there, config, pixel=width / there.shape[1]), height, width)
     if flows.confidence < LEAST_CONFIDENCE or np.median(flows.likeness) < LEAST_LIKENESS:
         raise FlowError(
             f"optical flow comes back for {100 * flows.confidence:.1f} % of the pixels and what it joins has a "
@@ -91,18 +89,32 @@ def _correlation(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
     return float(a @ b) / a.size / spread if spread > 1 else 1.0  # a variance of one grey level is none
 
 
-def trust(flow_ab: NDArray[np.float32], flow_ba: NDArray[np.float32], config: MaskConfig) -> NDArray[np.float32]:
+def _enlarged(values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    if values.shape == (height, width):
+        return values
+    return np.asarray(cv2.resize(values, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def trust(
+    flow_ab: NDArray[np.float32], flow_ba: NDArray[np.float32], config: MaskConfig, *, pixel: float = 1.0
+) -> NDArray[np.float32]:
     """Say how far to believe a flow: ``1 - gap / (2 allowed)``, so 0.5 is the binary test's limit.
 
     ``gap = |f + b|^2`` with b the backward flow pulled to where f points, ``allowed = share * (|f|^2 + |b|^2) +
     slack``; 0 for a vector that leaves the picture.
+
+    Args:
+        flow_ab: [H, W, 2] px, a to b.
+        flow_ba: [H, W, 2] px, b to a.
+        config: Share and slack.
+        pixel: Side of these pixels in those that the slack counts: 2 for flow at half size.
 
     Returns:
         [H, W] float32 in [0, 1].
     """
     back = warp_by_flow(flow_ba, flow_ab)
     believed = np.empty(flow_ab.shape[:2], np.float32)
-    _trust(flow_ab, back, np.float32(config.share), np.float32(config.slack_px2), believed)
+    _trust(flow_ab, back, np.float32(config.share), np.float32(config.slack_px2 / pixel**2), believed)
     return believed
 
 

@@ -1,12 +1,14 @@
 """Steady masks: what is masked just before or just after, carried by a flow that can be believed, is masked now."""
 
+from typing import Any
+
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from spatialdreamer_core.dvg.config import Refine
 from spatialdreamer_core.dvg.flows import ClipFlows
-from spatialdreamer_core.flow.consistency import pixel_grid
 
 
 def refine_masks(masks: NDArray[np.bool_], flows: ClipFlows, refine: Refine) -> NDArray[np.bool_]:
@@ -16,7 +18,7 @@ def refine_masks(masks: NDArray[np.bool_], flows: ClipFlows, refine: Refine) -> 
 
     * ``union``: ``m OR C_{t-1} w_{t-1} OR C_{t+1} w_{t+1}``, C is 0 or 1;
     * ``previous``, ``next``: that neighbour alone;
-    * ``soft``: ``m OR (C_{t-1} w_{t-1} + C_{t+1} w_{t+1} >= 1)``, C and w in [0, 1]: one neighbour is enough only if
+    * ``soft``: ``m OR (C_{t-1} w_{t-1} + C_{t+1} w_{t+1} >= 1)``, C in [0, 1]: one neighbour is enough only if
       it is wholly believed, else both must agree;
     * ``off``: ``m``.
 
@@ -37,16 +39,17 @@ def refine_masks(masks: NDArray[np.bool_], flows: ClipFlows, refine: Refine) -> 
         return masks.copy()
     refined = masks.copy()
     for t in range(len(masks)):
-        votes = []
+        sides = []
         if t > 0 and refine != "next":
-            votes.append(_vote(masks[t - 1], flows.backward[t - 1], flows.backward_trust[t - 1], refine == "soft"))
+            sides.append((masks[t - 1], flows.backward[t - 1], flows.backward_trust[t - 1]))
         if t + 1 < len(masks) and refine != "previous":
-            votes.append(_vote(masks[t + 1], flows.forward[t], flows.forward_trust[t], refine == "soft"))
+            sides.append((masks[t + 1], flows.forward[t], flows.forward_trust[t]))
         if refine == "soft":
+            votes = [pull_mask(mask, flow) * trust for mask, flow, trust in sides]
             refined[t] |= sum(votes, np.float32(0)) >= np.float32(0.999)
         else:
-            for vote in votes:
-                refined[t] |= vote
+            for mask, flow, trust in sides:
+                refined[t] |= pull_mask(mask, flow) & (trust >= 0.5)
     return refined
 
 
@@ -66,7 +69,7 @@ def close_mask(mask: NDArray[np.bool_], close_px: int) -> NDArray[np.bool_]:
     return np.asarray(closed, np.uint8).view(np.bool_)
 
 
-def pull_mask(mask: NDArray[np.bool_], flow: NDArray[np.float32]) -> NDArray[np.uint8]:
+def pull_mask(mask: NDArray[np.bool_], flow: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Pull a mask along the flow onto the grid that it starts from.
 
     Args:
@@ -74,18 +77,20 @@ def pull_mask(mask: NDArray[np.bool_], flow: NDArray[np.float32]) -> NDArray[np.
         flow: [H, W, 2] px, a to b.
 
     Returns:
-        [H, W] uint8, 0 to 255, bilinear.
+        [H, W], what the nearest pixel says; beyond the border is what the border says.
     """
-    x, y = pixel_grid(*mask.shape)
-    grey = mask.view(np.uint8) * np.uint8(255)
-    pulled = cv2.remap(grey, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(pulled, np.uint8)
+    pulled = np.empty(mask.shape, np.bool_)
+    _pull(mask, flow, pulled)
+    return pulled
 
 
-def _vote(
-    mask: NDArray[np.bool_], flow: NDArray[np.float32], trust: NDArray[np.float32], soft: bool
-) -> NDArray[np.bool_] | NDArray[np.float32]:
-    pulled = pull_mask(mask, flow)
-    if soft:
-        return np.asarray(pulled * (trust / np.float32(255)), np.float32)
-    return np.asarray((pulled >= 128) & (trust >= 0.5))
+@njit(cache=True, nogil=True)
+def _pull(mask: Any, flow: Any, pulled: Any) -> None:
+    height, width = mask.shape
+    half, zero = np.float32(0.5), np.float32(0)
+    right, bottom = np.float32(width - 1), np.float32(height - 1)
+    for y in range(height):
+        for x in range(width):
+            to_x = min(max(np.float32(x) + flow[y, x, 0], zero), right)
+            to_y = min(max(np.float32(y) + flow[y, x, 1], zero), bottom)
+            pulled[y, x] = mask[np.int32(to_y + half), np.int32(to_x + half)]
