@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from spatialdreamer_core.config import ConvertConfig
+from spatialdreamer_core.config import ConvertConfig, GateConfig
 from spatialdreamer_core.dvg.config import PairsConfig
 from spatialdreamer_core.errors import ConfigError
 
@@ -49,9 +49,11 @@ class RunConfig(EngineConfig):
 
     Attributes:
         convert: What the made bytes depend on.
+        gate: What lets a clip pass, and whether shots that fail are made again.
     """
 
     convert: ConvertConfig = ConvertConfig()
+    gate: GateConfig = GateConfig()
 
 
 class PairsRunConfig(EngineConfig):

@@ -61,6 +61,8 @@ def summary(report: LibraryReport, output: str, rows: int) -> str:
         f"# Run {report.run_id}\n\n| | |\n|---|---|\n"
         f"| files done / failed | {report.files_done} / {report.files_failed} of {report.files} |\n"
         f"| clips done / failed | {report.clips_done} / {report.clips_failed} |\n"
+        f"| gate: pass / review / fail | {' / '.join(str(report.gate[name]) for name in ('pass', 'review', 'fail'))}; "
+        f"{report.shots_retaken} shots made again |\n"
         f"| frames made | {report.frames_made} at {report.fps:.1f} frames/s |\n"
         f"| start-up, work | {report.start_s:.1f} s, {report.work_s:.1f} s |\n"
         f"| manifest | `{output}/{MANIFEST}`, {rows} rows |\n"

@@ -24,7 +24,7 @@ def convert_sources(run: Prepared[RunConfig], on_progress: Callable[[Progress], 
     if not config.resume:
         place.remove_folder(".spatialdreamer/work")
     stems = output_stems(config.sources, run.uris)
-    library = ConvertLibrary(config.convert, place, stems, run.run_id, on_progress)
+    library = ConvertLibrary(config.convert, place, stems, run.run_id, on_progress, config.gate)
     if kernels_are_new():
         on_progress(Progress(len(run.uris), message=COMPILING))
     make_worker = partial(ConvertWorker, config.convert, config.output, run.run_id, device(config))

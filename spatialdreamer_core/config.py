@@ -1,6 +1,6 @@
 """Settings of one conversion: frozen, checked once at the door, the whole of what the made bytes depend on."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal, get_args
 
 from spatialdreamer_core.errors import ConfigError
@@ -174,3 +174,65 @@ class ConvertConfig:
                 f"segment frames ({self.segment_frames}) must be a multiple of the key interval "
                 f"({self.depth.key_interval}), so that segments begin on key frames"
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """From where on a measure of a clip wants a look, and from where on it fails; None never does.
+
+    Attributes:
+        review: In the measure's own unit.
+        fail: The same; beyond ``review``.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
+    review: float | None = None
+    fail: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateConfig:
+    """What lets a clip pass, by columns of the manifest.
+
+    Attributes:
+        rerender: Whether shots with a clip that fails are made once more, less deep.
+        strength_share: Of a failing shot's strength that it is made with the second time, in (0, 1).
+        comfort_score: Low is bad.
+        hole_share_max: High is bad, like all that follow but ``sharpness_ratio``.
+        luma_step_max: Flicker between the eyes, 8-bit levels.
+        e_warp_ratio: Steadiness against the source's.
+        sharpness_ratio: Low is bad.
+        cut_jump_pct: Jump of depth from the shot before, percent of the width.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
+    rerender: bool = False
+    strength_share: float = 0.6
+    comfort_score: Limit = field(default_factory=lambda: Limit(review=80.0, fail=50.0))
+    hole_share_max: Limit = field(default_factory=lambda: Limit(review=0.06, fail=0.15))
+    luma_step_max: Limit = field(default_factory=lambda: Limit(review=1.5, fail=4.0))
+    e_warp_ratio: Limit = field(default_factory=lambda: Limit(review=2.0, fail=4.0))
+    sharpness_ratio: Limit = field(default_factory=lambda: Limit(review=0.85, fail=0.6))
+    cut_jump_pct: Limit = field(default_factory=lambda: Limit(review=1.5, fail=3.0))
+
+    LOW_IS_BAD: ClassVar[frozenset[str]] = frozenset({"comfort_score", "sharpness_ratio"})
+
+    def __post_init__(self) -> None:
+        if not 0 < self.strength_share < 1:
+            raise ConfigError(f"gate strength share must lie between 0 and 1, got {self.strength_share:g}")
+        for name, limit in self.limits().items():
+            if limit.review is None or limit.fail is None:
+                continue
+            wrong = limit.fail > limit.review if name in self.LOW_IS_BAD else limit.fail < limit.review
+            if wrong:
+                order = "below" if name in self.LOW_IS_BAD else "above"
+                raise ConfigError(
+                    f"gate {name}: fail must lie {order} review, got review {limit.review:g} and fail {limit.fail:g}"
+                )
+
+    def limits(self) -> dict[str, Limit]:
+        """Every limit by the column that it is about."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Limit)}

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from spatialdreamer_core.config import ConvertConfig
+from spatialdreamer_core.config import ConvertConfig, GateConfig
 from spatialdreamer_core.convert.finish import Finished, find_finished, forget_chunks, read_commits, read_finished
 from spatialdreamer_core.convert.plan import SourcePlan
+from spatialdreamer_core.convert.retake import Retake, decide, decided, take_over
 from spatialdreamer_core.convert.segment import STAGES, Commit, identity_row, settings_json
 from spatialdreamer_core.metrics.comfort import add_cut_changes
+from spatialdreamer_core.metrics.gate import GATES, add_gate, failing_shots
 from spatialdreamer_core.store.manifest import fragment_bytes, read_fragment
 from spatialdreamer_core.store.place import Place
 from spatialdreamer_core.video.segments import Segment
@@ -51,6 +53,8 @@ class LibraryReport:
         start_s: Seconds from the beginning to the first job: Ray, imports, listing.
         work_s: Seconds from the first job to the last outcome.
         outputs: Keys of the files that people get.
+        gate: Clips by verdict of the gate.
+        shots_retaken: Shots that failed the gate and were made again, in this run or before.
     """
 
     run_id: str
@@ -65,6 +69,8 @@ class LibraryReport:
     start_s: float
     work_s: float
     outputs: tuple[str, ...]
+    gate: dict[str, int]
+    shots_retaken: int
 
     @property
     def fps(self) -> float:
@@ -79,6 +85,8 @@ class _Source:
     uri: str
     stem: str
     plan: SourcePlan
+    first_take: SourcePlan | None = None  # of which the plan is the retake
+    retaken: dict[int, str] = field(default_factory=dict)  # shot -> what was changed, and why
     rows: dict[int, dict[str, Any]] = field(default_factory=dict)
     failed: set[int] = field(default_factory=set)
 
@@ -106,6 +114,7 @@ class ConvertLibrary:
         stems: Output path without suffix for every source.
         run_id: Name of the run.
         on_progress: Told after every event.
+        gate: Limits for every clip; whether failing shots are made again.
     """
 
     def __init__(
@@ -115,9 +124,13 @@ class ConvertLibrary:
         stems: dict[str, str],
         run_id: str,
         on_progress: Callable[[Progress], None] = lambda _: None,
+        gate: GateConfig | None = None,
     ) -> None:
         self._config, self._place, self._stems, self._run_id = config, place, stems, run_id
         self._on_progress = on_progress
+        self._gate = gate or GateConfig()
+        self._gate_counts: dict[str, int] = dict.fromkeys(GATES, 0)
+        self._shots_retaken = 0
         self._sources: dict[str, _Source] = {}
         self._order = {uri: number for number, uri in enumerate(stems)}
         self._first: dict[tuple[str, str], str] = {}  # which source is converted for each content
@@ -160,6 +173,8 @@ class ConvertLibrary:
             start_s=begin - started,
             work_s=work_s,
             outputs=tuple(self._outputs),
+            gate=self._gate_counts,
+            shots_retaken=self._shots_retaken,
         )
 
     def _plan_jobs(self) -> Iterator[Job]:
@@ -193,16 +208,25 @@ class ConvertLibrary:
 
     def _open(self, source: _Source) -> Iterator[Job]:
         """Start a planned source: count what is done, give the jobs that are left."""
+        if (retake := self._decided(source)) is not None:
+            yield from self._open_retake(source, retake)
+            return
         self._sources[source.uri] = source
         self._counts["frames"] += source.frames
         plan = source.plan
         if (done := read_finished(self._place, plan, source.stem)) is not None and self._restore_rows(
             source, source.stem
         ):
-            forget_chunks(plan, self._place)  # a crash may have come between the record and this
+            if (retake := self._decide(source)) is not None:
+                yield from self._open_retake(source, retake)
+                return
+            self._forget_chunks(source)  # a crash may have come between the record and this
             self._close(source, done, message=f"{source.uri}: done before")
             return
         if (twin := find_finished(self._place, plan)) is not None and self._restore_rows(source, twin.stem):
+            if (retake := self._decide(source)) is not None:
+                yield from self._open_retake(source, retake)
+                return
             yield self._finish_job("copy", source)
             return
         commits = read_commits(self._place, plan)
@@ -259,7 +283,41 @@ class ConvertLibrary:
             self._close(source, None)
             yield from self._open_twins(source)
             return
+        if (retake := self._decide(source)) is not None:
+            yield from self._open_retake(source, retake)
+            return
         yield self._finish_job("finish", source)
+
+    def _decided(self, source: _Source) -> Retake | None:
+        if not self._gate.rerender or source.first_take is not None:
+            return None
+        return decided(source.plan, self._gate, self._place)
+
+    def _decide(self, source: _Source) -> Retake | None:
+        """The second take that a source needs, all of whose clips are made; None if it needs none, or is one."""
+        if not self._gate.rerender or source.first_take is not None:
+            return None
+        rows = self._gated(source)
+        shots = failing_shots(rows, self._gate)
+        return decide(source.plan, rows, shots, self._gate, self._place) if shots else None
+
+    def _open_retake(self, source: _Source, retake: Retake) -> Iterator[Job]:
+        """Go on with the second take; the first one is forgotten as if it had not been counted."""
+        plan = source.plan
+        if self._sources.pop(source.uri, None) is source and source.rows:
+            self._counts["clips_done"] -= len(source.rows)
+            self._counts["frames_done"] -= source.frames
+            self._counts["frames"] -= source.frames
+        if not self._config.export_depth:  # exported depth lies with the take that made it
+            take_over(plan, retake, self._place)
+        self._place.remove(_fragment(plan, source.stem))
+        self._shots_retaken += len(retake.notes)
+        again = _Source(source.uri, source.stem, retake.plan, first_take=plan, retaken=retake.notes)
+        jobs = list(self._open(again))
+        if jobs:
+            text = f"{len(retake.notes)} of {len(plan.shots)} shots fail the gate and are made again, less deep"
+            self._tell(again, f"{source.uri}: {text}")
+        yield from jobs
 
     def _finish_job(self, kind: Literal["finish", "copy"], source: _Source) -> Job:
         payload = FinishJob(source.plan.work_key, source.plan.info.source_id, source.uri, source.stem)
@@ -280,7 +338,7 @@ class ConvertLibrary:
             self._close(source, None, message=failure.message)
         else:
             self._close(source, done, message=f"{source.uri}: done")
-            forget_chunks(source.plan, self._place)
+            self._forget_chunks(source)
         yield from self._open_twins(source)
 
     def _open_twins(self, source: _Source) -> Iterator[Job]:
@@ -298,10 +356,26 @@ class ConvertLibrary:
         self._tell(source, message)
         del self._sources[source.uri]
 
+    def _forget_chunks(self, source: _Source) -> None:
+        for plan in (source.plan, source.first_take):
+            if plan is not None:
+                forget_chunks(plan, self._place)
+
     def _write_fragment(self, source: _Source) -> None:
-        if source.rows:
-            rows = add_cut_changes([source.rows[index] for index in sorted(source.rows)])
-            self._place.publish(_fragment(source.plan, source.stem), fragment_bytes(rows))
+        if not source.rows:
+            return
+        rows = self._gated(source)
+        for row in rows:
+            self._gate_counts[row["gate"]] += 1
+            if row["status"] == "done":
+                note = source.retaken.get(row["shot"])
+                row["take"] = 1 if note is None else 2
+                row["notes"] = [*row["notes"], *([note] if note and note not in row["notes"] else [])]
+        self._place.publish(_fragment(source.plan, source.stem), fragment_bytes(rows))
+
+    def _gated(self, source: _Source) -> list[dict[str, Any]]:
+        rows = add_cut_changes([source.rows[index] for index in sorted(source.rows)])
+        return add_gate(rows, self._gate)
 
     def _restore_rows(self, source: _Source, stem: str) -> bool:
         """Take the rows of a source that was finished before under a name; False if they are gone."""
@@ -344,6 +418,8 @@ class ConvertLibrary:
             "frames": 0,
             "notes": [],
         }
+        (row,) = add_gate([row], self._gate)
+        self._gate_counts["fail"] += 1
         self._place.publish(_source_fragment(uri), fragment_bytes([row]))
         self._counts["clips_failed"] += 1
         self._ended[uri] = False

@@ -111,6 +111,15 @@ def convert(
         Quality | None,
         typer.Option(help="best estimates depth on every other frame and larger. [fast]", rich_help_panel=DEPTH),
     ] = None,
+    gate: Annotated[
+        bool | None,
+        typer.Option(
+            "--gate",
+            help="Make shots that fail the gate (see `gate` in the settings) once more, less deep, and say so in "
+            "their rows.",
+            rich_help_panel=DEPTH,
+        ),
+    ] = None,
     start: Annotated[
         float | None, typer.Option(help="Begin here, seconds. [0]", rich_help_panel=WHAT, show_default=False)
     ] = None,
@@ -166,6 +175,7 @@ def convert(
         "ray_address": ray_address,
         "prefect": prefect,
         "resume": resume,
+        "gate.rerender": gate,
         "convert.encode.layout": layout,
         "convert.encode.container": container,
         "convert.encode.codec": codec,
@@ -235,9 +245,18 @@ def _tell(report: LibraryReport, config: RunConfig, console: Console, *, quiet: 
     for line in (
         f"{report.files_done} of {report.files} files, {report.clips_done} clips, {report.frames_made} frames made at "
         f"{report.fps:.1f} frames/s (start-up {report.start_s:.1f} s, work {duration(report.work_s)})",
+        *_gate_line(report),
         *(f"  {config.output}/{name}" for name in report.outputs[:20]),
         *([f"  ... and {len(report.outputs) - 20} more"] if len(report.outputs) > 20 else []),
         f"  {config.output}/manifest.parquet",
         f"  {config.output}/report.html",
     ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _gate_line(report: LibraryReport) -> list[str]:
+    made_again = f"; {report.shots_retaken} shots made again, less deep" if report.shots_retaken else ""
+    if not made_again and not report.gate["review"] and not report.gate["fail"]:
+        return []
+    counts = ", ".join(f"{report.gate[verdict]} {verdict}" for verdict in report.gate)
+    return [f"gate: {counts}{made_again}"]

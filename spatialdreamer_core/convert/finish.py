@@ -81,12 +81,16 @@ def _whole(place: Place, key: str) -> Finished | None:
 def read_commits(place: Place, plan: SourcePlan) -> dict[int, Commit]:
     """The committed segments of a source whose chunks are still there, by number."""
     present = set(place.keys(f"{plan.folder}/chunks"))
+
+    def is_there(chunk: str) -> bool:  # what a retake took over lies with the first take
+        return chunk in present if chunk.startswith(plan.folder) else place.size(chunk) is not None
+
     wanted = {commit_key(plan, segment) for segment in plan.segments}
     commits = {}
     for key in place.keys(f"{plan.folder}/commits"):
         if key in wanted and (data := place.read(key)) is not None:
             commit = commit_from_bytes(data)
-            if present.issuperset(commit.chunks):
+            if all(is_there(chunk) for chunk in commit.chunks):
                 commits[commit.segment] = commit
             else:
                 place.remove(key)  # a chunk is gone: the segment is to be made again

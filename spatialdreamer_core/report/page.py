@@ -26,7 +26,7 @@ COLUMNS = (
     *("disparity_p1_pct", "disparity_p50_pct", "disparity_p99_pct", "hole_share_mean", "hole_share_max"),
     *("luma_step_max", "e_warp_ratio", "sharpness_ratio", "host", "peak_memory_mb", "fps", "total_s"),
     *(f"{stage}_s" for stage in summary.STAGES),
-    *("started_at", "ended_at"),
+    *("started_at", "ended_at", "gate", "gate_reasons", "take"),
 )
 """What the page reads of the manifest."""
 

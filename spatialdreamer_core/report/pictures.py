@@ -72,7 +72,12 @@ def worst(clips: Clips) -> list[Group]:
         return _first(-values, values > at_least)
 
     score = clips.real("comfort_score")
+    verdict, words = clips.words("gate")
+    fails = clips.done & (verdict == words.index("fail")) if "fail" in words else np.zeros(len(clips), bool)
+    again = clips.done & (clips.real("take") == 2)
     groups: Sequence[Group] = [
+        ("Fail the gate", _first(score, fails), lambda row: "for " + ", ".join(row["gate_reasons"] or ())),
+        ("Made again after the gate", _first(score, again), lambda row: f"strength {row['strength_pct']:.2f} %"),
         ("Lowest comfort", _first(score, score < SAFE_FROM), lambda row: ""),
         (
             "Largest holes",

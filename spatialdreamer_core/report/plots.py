@@ -184,7 +184,7 @@ def _histogram(
         more = " and more" if high == edges[-1] else ""
         bars.append(_hit(x0, x1, f"{count:,} clips: {unit} {low:g} to {high:g}{more}"))
     ticks = [(value, f"{value:g}") for value in _nice_ticks(float(edges[0]), float(edges[-1]), 5)]
-    return _svg(axes, "".join(bars), title, x_ticks=ticks)
+    return _svg(axes, "".join(bars), title, whole=True, x_ticks=ticks)
 
 
 def timecode(seconds: float) -> str:
@@ -200,10 +200,13 @@ def _svg(
     title: str,
     *,
     signed: bool = False,
+    whole: bool = False,
     x_ticks: Sequence[tuple[float, str]] | None = None,
 ) -> Markup:
     ticks = []
     for value in _nice_ticks(axes.y_min, axes.y_max, 5):
+        if whole and value % 1:
+            continue
         y, text = axes.y(value), f"{value:+g}".replace("-", "\u2212") if signed and value else _short(value)
         ticks.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>')
         ticks.append(f'<text x="{_LEFT - 6}" y="{y + 4}" text-anchor="end">{text}</text>')

@@ -54,7 +54,21 @@ def tiles(clips: Clips) -> list[tuple[str, str, str]]:
     if len(scores):
         safe = float(np.mean(scores >= SAFE_FROM))
         found.append(("Comfort", f"{np.median(scores):.0f}", f"median; {100 * safe:.0f} % of clips safe"))
+    if (gate := _gate(clips)) is not None:
+        found.append(gate)
     return found
+
+
+def _gate(clips: Clips) -> tuple[str, str, str] | None:
+    verdict, words = clips.words("gate")
+    times = {word: int(np.sum(verdict == number)) for number, word in enumerate(words) if word}
+    judged = sum(times.values())
+    if not judged:
+        return None
+    detail = f"pass; {count(times.get('review', 0))} to review, {count(times.get('fail', 0))} fail"
+    if again := int(np.sum(clips.real("take") == 2)):
+        detail += f"; {count(again)} made again"
+    return ("Gate", f"{100 * times.get('pass', 0) / judged:.0f} %", detail)
 
 
 def _wall_s(clips: Clips) -> float | None:

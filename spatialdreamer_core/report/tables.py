@@ -42,11 +42,13 @@ def clip_table(clips: Clips) -> dict[str, Any]:
     kept = _neediest(clips.real("comfort_score"), ~clips.done, MOST_CLIPS)
     shown = clips.only(kept)
     failed = ~shown.done
-    verdicts, flags, reasons = (shown.texts(name) for name in ("comfort_verdict", "comfort_flags", "reason"))
+    verdicts, flags, reasons, gates, crossed = (
+        shown.texts(name) for name in ("comfort_verdict", "comfort_flags", "reason", "gate", "gate_reasons")
+    )
     status = ["failed" if bad else verdict or "done" for bad, verdict in zip(failed, verdicts, strict=True)]
     why = [
-        (reason or "failed") if bad else ", ".join(flag or ())
-        for bad, reason, flag in zip(failed, reasons, flags, strict=True)
+        (reason or "failed") if bad else ", ".join(dict.fromkeys([*(limits or ()), *(flag or ())]))
+        for bad, reason, flag, limits in zip(failed, reasons, flags, crossed, strict=True)
     ]
     real = shown.real
     columns = [
@@ -56,8 +58,10 @@ def clip_table(clips: Clips) -> dict[str, Any]:
         Column("Start", "time", "", plain(real("start_s"))),
         Column("Length", "f1", "seconds", plain(shown.length_s)),
         Column("Status", "status", "", status),
+        Column("Gate", "status", "by the limits in the settings of the run", gates),
         Column("Comfort", "score", "0 to 100", plain(real("comfort_score"), 1)),
-        Column("For", "text", "what comfort was lost for, or why it failed", why),
+        Column("For", "text", "limits crossed and what comfort was lost for, or why it failed", why),
+        Column("Take", "int", "2 where the shot failed the gate and was made again, less deep", counts(real("take"))),
         Column("Strength", "f2", "disparity range of the shot, % of the width", plain(real("strength_pct"))),
         Column("Far", "f2", "1st percentile of disparity, % of the width", plain(real("disparity_p1_pct"))),
         Column("Middle", "f2", "median of disparity, % of the width", plain(real("disparity_p50_pct"))),

@@ -8,7 +8,7 @@ levels are 8-bit levels; disparity is in percent of the picture's width, positiv
 from spatialdreamer_core.metrics.comfort import LOSSES
 from spatialdreamer_core.store.rows import COUNT, REAL, TEXT, TEXTS, TIME, RowTable, table_bytes, table_schema
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 """major.minor: a new column raises the minor, anything that an older reader would misread the major."""
 VERSION_KEY = b"spatialdreamer.schema_version"
 STATUSES = ("done", "failed")
@@ -100,10 +100,15 @@ _COMFORT = {
     **{f"comfort_loss_{name}": REAL for name in LOSSES},
     "cut_jump_pct": REAL,  # change of depth from the shot before
 }
+_GATE = {
+    "gate": TEXT,  # pass, review or fail, by the limits of the run that wrote the row
+    "gate_reasons": TEXTS,  # columns that it is for; of a clip that was not made the reason code
+    "take": COUNT,  # 1, or 2 if its shot failed the gate and was made again; null if it was not made
+}
 _REQUIRED = frozenset({"source_uri", "segment", "status"})
 
 CLIPS_SCHEMA = table_schema(
-    {**_IDENTITY, **_OUTCOME, **_COST, **_MEASURES, **_COMFORT}, _REQUIRED, VERSION_KEY, SCHEMA_VERSION
+    {**_IDENTITY, **_OUTCOME, **_COST, **_MEASURES, **_COMFORT, **_GATE}, _REQUIRED, VERSION_KEY, SCHEMA_VERSION
 )
 """One row per segment. ``source_uri``, ``segment`` and ``status`` are never null; nothing else is promised."""
 
@@ -123,6 +128,11 @@ DUCKDB_EXAMPLES: dict[str, str] = {
         SELECT source_uri, start_s, comfort_score, comfort_flags, hole_share_max, luma_step_max
         FROM 'manifest.parquet'
         WHERE status = 'done' ORDER BY comfort_score, hole_share_max DESC LIMIT 20
+    """,
+    "What does not pass the gate": """
+        SELECT source_uri, shot, start_s, gate, gate_reasons, take, sheet
+        FROM 'manifest.parquet'
+        WHERE gate <> 'pass' ORDER BY gate, comfort_score
     """,
     "Where the time goes": """
         SELECT round(sum(depth_s) / sum(total_s), 3) AS depth, round(sum(warp_s) / sum(total_s), 3) AS warp,

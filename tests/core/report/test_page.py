@@ -243,6 +243,21 @@ def test_a_file_tells_the_median_the_extremes_and_the_notes_of_its_clips():
     assert page.cells("files", "Notes") == ["padded", ""]
 
 
+def test_the_gate_is_told_and_what_does_not_pass_is_shown_first():
+    rows = [
+        done(0, gate="pass", take=1, comfort_score=60.0),
+        done(1, gate="review", gate_reasons=["cut_jump_pct"], take=1),
+        done(2, gate="fail", gate_reasons=["hole_share_max"], take=2, strength_pct=1.2),
+        failed(3, gate="fail", gate_reasons=["decode_failed"]),
+    ]
+    page = Page(render_report(rows, lambda row: JPEG))
+    assert "Gate 25 % pass; 1 to review, 2 fail; 1 made again" in page.text
+    assert page.cells("clips", "Gate") == ["pass", "review", "fail", "fail"]
+    assert page.cells("clips", "For") == ["", "cut_jump_pct", "hole_share_max", "decode_failed"]
+    assert "Fail the gate a.mp4 0:08" in page.text
+    assert "for hole_share_max Lowest comfort" in page.text
+
+
 def test_the_cost_is_told_for_the_run_and_for_each_machine():
     rows = [done(0, host="a", peak_memory_mb=500.0), done(1, host="b", total_s=10.0, peak_memory_mb=700.0)]
     text = Page(render_report(rows, no_sheet)).text

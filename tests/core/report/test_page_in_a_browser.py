@@ -28,10 +28,12 @@ def strip() -> bytes:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder: Path = tmp_path_factory.mktemp("page")
     rows = [
-        done(n % 50, f"films/{n // 50:03d}.mp4", comfort_score=(n * 37 % 1000) / 10, comfort_flags=["front"])
+        done(
+            n % 50, f"films/{n // 50:03d}.mp4", comfort_score=(n * 37 % 1000) / 10, comfort_flags=["front"], gate="pass"
+        )
         for n in range(CLIPS - 2)
     ]
-    rows += [failed(n, "films/broken.mp4", message="frame 7 is torn") for n in range(2)]
+    rows += [failed(n, "films/broken.mp4", message="frame 7 is torn", gate="fail") for n in range(2)]
     (folder / "report.html").write_text(render_report(rows, lambda row: strip()), encoding="utf-8")
     with browser(folder / "profile") as driver:
         driver.get((folder / "report.html").as_uri())
@@ -42,8 +44,9 @@ def clips(page: Any, what: str) -> list[Any]:
     return list(page.find_elements("css selector", f"#clips {what}"))
 
 
-def column(page: Any, number: int) -> list[str]:
+def column(page: Any, label: str) -> list[str]:
     """The texts of one column of the rows that exist now."""
+    number = [head.text for head in clips(page, "th")].index(label)
     rows = "[...document.querySelectorAll('#clips tbody tr:not(:has(.gap))')]"
     script = f"return {rows}.map(row => row.cells[arguments[0]].textContent)"
     return list(page.execute_script(script, number))
@@ -60,7 +63,7 @@ def test_of_ten_thousand_rows_only_those_in_sight_exist(page: Any) -> None:
     scroll = clips(page, ".scroll")[0]
     page.execute_script("arguments[0].scrollTop = arguments[0].scrollHeight", scroll)
     page.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
-    assert column(page, 0)[-1] == "broken.mp4"
+    assert column(page, "File")[-1] == "broken.mp4"
     assert 10 < len(clips(page, "tbody tr")) < 80
     page.execute_script("arguments[0].scrollTop = 0", scroll)
 
@@ -68,30 +71,33 @@ def test_of_ten_thousand_rows_only_those_in_sight_exist(page: Any) -> None:
 def test_a_click_on_a_head_sorts_all_rows_and_the_next_turns_them_around(page: Any) -> None:
     comfort = next(head for head in clips(page, "th") if head.text == "Comfort")
     comfort.click()
-    assert column(page, 6)[:2] == ["100", "100"]
+    assert column(page, "Comfort")[:2] == ["100", "100"]
     assert comfort.get_attribute("aria-sort") == "descending"
     comfort.click()
-    assert column(page, 6)[0] == "0"
+    assert column(page, "Comfort")[0] == "0"
 
 
 def test_words_and_choices_filter_the_rows(page: Any) -> None:
     search, told = clips(page, "input")[0], clips(page, ".bar-row > span")[0]
     search.send_keys("films/007")
     assert told.text == "50 of 10,000 clips"
-    assert set(column(page, 0)) == {"007.mp4"}
+    assert set(column(page, "File")) == {"007.mp4"}
     search.clear()
     search.send_keys(" ")
     clips(page, "select option[value=failed]")[0].click()
     assert told.text == "2 of 10,000 clips"
-    assert column(page, 7) == ["decode_failed"] * 2
+    assert column(page, "For") == ["decode_failed"] * 2
     clips(page, "select option")[0].click()
+    clips(page, "select[aria-label^=Gate] option[value=fail]")[0].click()
+    assert column(page, "Gate") == ["fail"] * 2
+    clips(page, "select[aria-label^=Gate] option")[0].click()
     assert told.text == "10,000 of 10,000 clips"
 
 
 def test_a_click_on_a_file_shows_its_clips(page: Any) -> None:
     page.find_element("css selector", "#files tbody button").click()
     assert clips(page, ".bar-row > span")[0].text == "50 of 10,000 clips"
-    assert set(column(page, 0)) == {"000.mp4"}
+    assert set(column(page, "File")) == {"000.mp4"}
     clips(page, ".bar-row > button")[0].click()
     assert clips(page, ".bar-row > span")[0].text == "10,000 of 10,000 clips"
 
