@@ -4,7 +4,7 @@ import logging
 
 import typer
 
-from flows.commands import convert, depth, doctor, make_pairs, probe, quarantine, report, weights
+from flows.commands import convert, depth, doctor, gc, make_pairs, pairs, probe, quarantine, report, verify, weights
 from flows.commands.train_depth import train_depth_app
 from spatialdreamer_core import __version__
 
@@ -34,6 +34,9 @@ app.command("convert")(convert.convert)
 app.command("report")(report.report)
 app.command("depth")(depth.depth)
 app.command("make-pairs")(make_pairs.make_pairs)
+app.command("verify")(verify.verify)
+app.command("gc")(gc.gc)
+app.add_typer(pairs.app, name="pairs")
 app.command("probe")(probe.probe)
 app.command("doctor")(doctor.doctor)
 app.add_typer(quarantine.app, name="quarantine")

@@ -247,7 +247,7 @@ class PairsLibrary:
         self._counts["clips_failed"] += len(self._set_aside)
         for commit in self._commits.values():
             self._counts["clips_done"] += len(commit.samples)
-            self._counts["frames_done"] += len(commit.samples) * commit.frames
+            self._counts["frames_done"] += (len(commit.samples) + len(commit.filtered)) * commit.frames
         self._rows = ShardRows(plan)
         self._to_open = [name for name in reversed(self._rows.names) if name not in self._commits]
         self._forget_packed()
@@ -362,12 +362,12 @@ class PairsLibrary:
         if made:
             for stage in STAGES:
                 self._stage_s[stage] += float(record.row[f"{stage}_s"])
+        frames = int(record.row["frames"])
+        self._counts["frames_done"] += frames
         if not record.piece:
             self._filtered += 1
             return
-        frames = int(record.row["frames"])
         self._counts["clips_done"] += 1
-        self._counts["frames_done"] += frames
         self._counts["frames_made"] += frames if made else 0
 
     def _uncount(self, planned: dict[str, Any]) -> None:

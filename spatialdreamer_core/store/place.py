@@ -244,6 +244,15 @@ class Place:
             return None
 
     @_translated
+    def age_s(self, key: str) -> float | None:
+        """Seconds since what lies under a key was written, or None if nothing does."""
+        try:
+            written = self._fs.modified(self.full(key))
+        except FileNotFoundError:
+            return None
+        return time.time() - float(written.timestamp())
+
+    @_translated
     def keys(self, prefix: str) -> list[str]:
         """Every key below a prefix that is a folder, sorted."""
         self._fs.invalidate_cache()

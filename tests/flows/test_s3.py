@@ -20,8 +20,12 @@ from flows.config import run_config
 from flows.report import publish_report, write_report_to
 from flows.run_convert import run_convert
 from spatialdreamer_core.errors import ConfigError, StoreError
+from spatialdreamer_core.pairs.dataset import dataset_shards
+from spatialdreamer_core.pairs.garbage import find_orphans
+from spatialdreamer_core.pairs.verify import verify_shard
 from spatialdreamer_core.store.place import Place
 from tasks.convert_library import LibraryReport
+from tests.flows.pairs_corpus import Corpus
 from tests.media import decoded, scene, write_video
 
 NAME = "3D.FSBS_LRF_Full_SBS.mkv"
@@ -114,6 +118,33 @@ def test_a_result_lost_from_s3_is_made_again(bucket: s3fs.S3FileSystem) -> None:
     convert()
     bucket.rm_file(f"library/stereo/a.{NAME}")
     assert convert().frames_made == 30
+
+
+def test_pairs_made_on_s3_are_those_of_a_local_run_and_train_from_there(
+    bucket: s3fs.S3FileSystem, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    from spatialdreamer_core.training.data import PairsData
+
+    films = tmp_path / "films"
+    films.mkdir()
+    here, there = Corpus(films, tmp_path / "here"), Corpus(films, tmp_path / "there")
+    bucket.put_file(str(here.add_film("pan.mkv", clips=5, seed=1)), "library/pairs films/pan.mkv")
+    here.make()
+    for again in (False, True):
+        report = there.make(sources=["s3://library/pairs films"], output="s3://library/pairs")
+        assert (report.clips_done, report.frames_made) == (5, 0 if again else 20)
+    tars = {path.removeprefix("library/pairs/"): bucket.cat_file(path) for path in bucket.find("library/pairs/shards")}
+    assert [len(tar) for tar in tars.values()] == [len(tar) for tar in here.shards().values()]  # but for the URL inside
+    place = Place("s3://library/pairs")
+    assert [verify_shard(place, commit) for commit in dataset_shards(place)] == [[], []]
+    assert find_orphans(place) == []
+    local, remote = (PairsData(url, verdicts=("train", "review", "reject")) for url in (str(here.output), place.url))
+    for a, b in zip(local, remote, strict=True):
+        assert a.keys == b.keys
+        assert a.target.equal(b.target)
+    remote.load_state_dict(remote.state_dict(batches=3) | {"epoch": 0})
+    assert len(list(remote)) == 2
 
 
 def test_of_many_writers_of_one_commit_exactly_one_wins(bucket: s3fs.S3FileSystem) -> None:
