@@ -184,7 +184,7 @@ class VerdictConfig:
     Attributes:
         cycle_psnr_db: There and back outside the mask, least.
         hole_share: Masked share of the pixels, most.
-        min_hole_share: Masked share of the pixels, least.
+        occlusion_share: Share of pixels hidden behind something, least: without them a pair teaches borders only.
         mask_growth: What refinement added, as a share of the mask before it, most.
         mask_stability: Agreement of masks in time, least.
         flow_confidence: Share of pixels whose flow comes back, least.
@@ -195,14 +195,14 @@ class VerdictConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
 
-    cycle_psnr_db: Range = (26.0, 20.0)
+    cycle_psnr_db: Range = (30.0, 25.0)
     hole_share: Range = (0.3, 0.5)
-    min_hole_share: Range = (0.002, 0.0002)
-    mask_growth: Range = (1.5, 6.0)
-    mask_stability: Range = (0.5, 0.2)
-    flow_confidence: Range = (0.6, 0.4)
+    occlusion_share: Range = (0.001, 0.0001)
+    mask_growth: Range = (0.6, 2.0)
+    mask_stability: Range = (0.65, 0.4)
+    flow_confidence: Range = (0.7, 0.4)
     depth_spread: Range = (0.3, 0.1)
-    depth_flicker: Range = (0.04, 0.1)
+    depth_flicker: Range = (0.03, 0.08)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
