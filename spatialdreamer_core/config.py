@@ -68,6 +68,7 @@ class DepthConfig:
         key_interval: Depth is estimated every so many frames and carried by flow between.
         blend_keys: Keys on each side that a key's depth is blended with, 0 to 2: more is steadier and slower.
         mirrored: Whether ``builtin`` also looks at the mirrored picture: twice the time, a little better.
+        parallax: Whether ``builtin`` also looks at motion: where the camera travels, parallax corrects the network.
         allow_network: Whether a hub model may be downloaded; otherwise only local files count.
     """
 
@@ -79,6 +80,7 @@ class DepthConfig:
     key_interval: int = 6
     blend_keys: int = 1
     mirrored: bool = False
+    parallax: bool = True
     allow_network: bool = False
 
     def __post_init__(self) -> None:

@@ -27,10 +27,12 @@ class ShotPlan:
     Attributes:
         depth_range: Raw depth that becomes inverse depth 0 and 1.
         stereo: Strength and convergence.
+        parallax: The most of a sampled picture that motion tells about, in [0, 1]; None if the estimator does not look.
     """
 
     depth_range: DepthRange
     stereo: ShotStereo
+    parallax: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

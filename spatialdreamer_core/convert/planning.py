@@ -20,7 +20,7 @@ from spatialdreamer_core.convert.small import small_rgb, small_size
 from spatialdreamer_core.convert.source_depth import frame_offset, source_depth
 from spatialdreamer_core.depth.imported import for_source
 from spatialdreamer_core.depth.normalise import normalise, shot_range
-from spatialdreamer_core.depth.protocol import DepthEstimator, DepthRequest, estimate, uses_partner
+from spatialdreamer_core.depth.protocol import DepthEstimator, DepthRequest, estimate, parallax_share, uses_partner
 from spatialdreamer_core.errors import UnreadableSourceError
 from spatialdreamer_core.geometry.disparity import choose_stereo
 from spatialdreamer_core.store.place import Place
@@ -48,18 +48,22 @@ class ShotSampler:
         info: The probed source.
         config: Settings.
         estimator: Depth.
+        thumbnails: Reduced depth by frame.
+        parallax: How much of a sampled picture motion tells about, by frame, if the estimator looks at motion.
     """
 
     info: SourceInfo
     config: ConvertConfig
     estimator: DepthEstimator
     thumbnails: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    parallax: dict[int, float] = field(default_factory=dict)
     _waiting: tuple[int, NDArray[np.uint8], float] | None = None
 
     def __call__(self, index: int, picture: VideoFrame) -> None:
         """Take every decoded picture in order; looks at few of them."""
         if index == 0:  # the scan may begin again
             self.thumbnails.clear()
+            self.parallax.clear()
             self._waiting = None
         place = index % SAMPLE_EVERY
         if place != 0 and not (place == PARTNER_AFTER and uses_partner(self.estimator)):
@@ -93,14 +97,20 @@ class ShotSampler:
         index, rgb, seconds = self._waiting
         self._waiting = None
         self.thumbnails[index] = look(self.estimator, rgb, partner, index, seconds)
+        if (share := parallax_share(self.estimator, _request(rgb, partner, index, seconds))) is not None:
+            self.parallax[index] = share
 
 
 def look(
     estimator: DepthEstimator, rgb: NDArray[np.uint8], partner: NDArray[np.uint8], index: int, seconds: float
 ) -> NDArray[np.float32]:
     """Estimate the raw depth of one small picture and reduce it to a thumbnail."""
-    request = DepthRequest(rgb[None], partner[None], np.array([index], np.int64), np.array([seconds]))
-    return np.asarray(cv2.resize(estimate(estimator, request)[0], THUMBNAIL, interpolation=cv2.INTER_AREA))
+    depth = estimate(estimator, _request(rgb, partner, index, seconds))[0]
+    return np.asarray(cv2.resize(depth, THUMBNAIL, interpolation=cv2.INTER_AREA))
+
+
+def _request(rgb: NDArray[np.uint8], partner: NDArray[np.uint8], index: int, seconds: float) -> DepthRequest:
+    return DepthRequest(rgb[None], partner[None], np.array([index], np.int64), np.array([seconds]))
 
 
 def plan_source(uri: str, config: ConvertConfig, estimator: DepthEstimator, place: Place) -> SourcePlan:
@@ -155,7 +165,8 @@ def _plan_shots(info: SourceInfo, scanned: SourceScan, sampler: ShotSampler) -> 
         raw = raw or [_look_at_middle(info, scanned, sampler, int(start), int(end))]
         depth_range = shot_range(raw)
         stereo = choose_stereo([normalise(frame, depth_range) for frame in raw], sampler.config.stereo)
-        shots.append(ShotPlan(depth_range, stereo))
+        shares = [sampler.parallax[i] for i in range(first, int(end), SAMPLE_EVERY) if i in sampler.parallax]
+        shots.append(ShotPlan(depth_range, stereo, max(shares) if shares else None))
     return tuple(shots)
 
 

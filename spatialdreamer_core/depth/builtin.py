@@ -10,8 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialdreamer_core.depth.parallax import Parallax, find_parallax, fuse
 from spatialdreamer_core.depth.protocol import DepthRequest
 from spatialdreamer_core.errors import ConfigError
+from spatialdreamer_core.flow.dis import create_flow
 from spatialdreamer_core.video.letterbox import Bars, paired_bars, picture_bars
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "depth.onnx"
@@ -19,6 +21,7 @@ WEIGHTS_SHA256 = "c7c4f3da14c2196cb7d3b23a32becc4c0bf2495277c3a3cb516fde24b384bc
 """Of the file that ships; a file with other bytes is refused."""
 
 VERSION = 2
+PARALLAX_FLOW = "dis-fast"
 STRIDE = 32
 AREA = 160 * 288
 """Pixels the network looks at; the sides follow the picture's aspect."""
@@ -76,6 +79,8 @@ class BuiltinDepth:
         threads: Cores for one picture; 1 where each worker has one core. The result does not depend on it.
         flip: Also look at the mirrored picture and take the mean: twice the time, a little better.
         area: Pixels the network looks at.
+        parallax: Whether a picture's partner is looked at for parallax, which corrects the network's map where the
+            camera travels.
         weights: Another file than the shipped one, for development.
         sha256: Digest that the file must have; None with ``weights`` takes any file.
 
@@ -84,8 +89,8 @@ class BuiltinDepth:
     """
 
     def __init__(
-        self, *, threads: int = 1, flip: bool = False, area: int = AREA, weights: Path | None = None,
-        sha256: str | None = None,
+        self, *, threads: int = 1, flip: bool = False, area: int = AREA, parallax: bool = True,
+        weights: Path | None = None, sha256: str | None = None,
     ) -> None:  # fmt: skip
         path = weights or WEIGHTS
         wanted = sha256 or (WEIGHTS_SHA256 if weights is None else hashlib.sha256(path.read_bytes()).hexdigest())
@@ -103,12 +108,28 @@ class BuiltinDepth:
         self._flip = flip
         self._area = area
         self.name = "builtin"
-        self.uses_partner = False
-        self.digest = f"builtin-{VERSION}-{wanted[:16]}-{area}{'-flip' if flip else ''}"
+        self.uses_partner = parallax
+        self._flow = create_flow(PARALLAX_FLOW)
+        ways = f"{'-flip' if flip else ''}{'-parallax' if parallax else ''}"
+        self.digest = f"builtin-{VERSION}-{wanted[:16]}-{area}{ways}"
 
     def infer(self, request: DepthRequest) -> Map:
         """Give [N, h, w] relative inverse depth, about zero median; see ``DepthEstimator.infer``."""
-        return np.stack([self.one(picture) for picture in request.pictures])
+        return np.stack([self._fused(p, q) for p, q in zip(request.pictures, request.partners, strict=True)])
+
+    def parallax_share(self, request: DepthRequest) -> float:
+        """How much of the first picture motion tells about, in [0, 1]; 0 if the camera stands or only turns."""
+        return float(self._parallax(request.pictures[0], request.partners[0]).confidence.mean())
+
+    def _fused(self, picture: NDArray[np.uint8], partner: NDArray[np.uint8]) -> Map:
+        seen = self.one(picture)
+        if not self.uses_partner or np.array_equal(picture, partner):
+            return seen
+        return fuse(seen, self._parallax(picture, partner)).inverse_depth
+
+    def _parallax(self, picture: NDArray[np.uint8], partner: NDArray[np.uint8]) -> Parallax:
+        grey, other = (np.asarray(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), np.uint8) for p in (picture, partner))
+        return find_parallax(self._flow, grey, other)
 
     def one(self, picture: NDArray[np.uint8]) -> Map:
         """Relative inverse depth [h, w] of one RGB picture [h, w, 3].

@@ -9,6 +9,7 @@ equations 2.8: flow = A(x) T / Z + B(x) w, at focal length 1.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -22,13 +23,25 @@ F64 = NDArray[np.float64]
 
 FOCAL_OF_WIDTH = 0.9
 """Assumed focal length over the longer side: 58 degrees. A wrong one bends depth a little, it does not reorder it."""
-STEP = 8
+STEP = 10
 """Every how manyth pixel takes part in finding the camera's motion."""
-ITERATIONS = 12
-HEADINGS = ((0, 0, 1), (1, 0, 0), (0, 1, 0), (0.6, 0, 0.8), (-0.6, 0, 0.8), (0.7, 0.7, 0), (-0.7, 0.7, 0))
+ITERATIONS = 10
+COARSE, SHRINK = 30.0, 0.55
+"""How many times ``OFF_PX`` is borne at first, and what of that remains from one iteration to the next."""
+DAMPING = 1e-3
+HEADINGS = ((0, 0, 1), (1, 0, 0), (0, 1, 0), (0.6, 0, 0.8), (-0.6, 0, 0.8))
 """Directions of travel from which the search starts (either sign)."""
-LEAST_PX, ENOUGH_PX = 0.35, 1.2
-"""Parallax (upper quartile, pixels) below which motion says nothing, and from which it is believed fully."""
+LEAST_PX, ENOUGH_PX = 1.2, 3.5
+"""Motion, pixels, that no turn of the camera explains (of the fifth that has most): below the first there is no
+parallax, from the second it is believed fully. Waves, wind and a shutter that rolls make a pixel of it."""
+FLOW_NOISE_PX = 0.3
+"""Usual error of flow along its line."""
+SURE_SPREADS = 10.0
+"""How many such errors the inverse depth of the scene must span before a pixel is half believed."""
+GREY_SLOPE = 2.5
+"""Slope of the picture, grey levels a pixel, at which flow is half believed: on flat ground it is a guess."""
+TEXTURE_PX = 9
+"""Window over which slopes are averaged."""
 OFF_PX = 0.35
 """How far a pixel may move beside its epipolar line, pixels; three times as far is another motion."""
 STATIC, MOSTLY_STATIC = 0.55, 0.8
@@ -43,7 +56,7 @@ class Parallax:
     Attributes:
         inverse_depth: [h, w] in units of the baseline, larger is nearer; meaningless where ``confidence`` is 0.
         confidence: [h, w] in [0, 1].
-        strength_px: Upper quartile of the parallax, pixels.
+        strength_px: Motion that no turn of the camera explains, pixels; a fifth of the picture has more.
         explained: Share of the believable flow that the camera's motion explains.
         usable: In [0, 1]: 0 if the camera stands, only turns, or too much moves on its own.
     """
@@ -55,7 +68,7 @@ class Parallax:
     usable: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Rays:
     """Image places at focal length 1 and the two matrices of the flow equation, for N pixels."""
 
@@ -66,7 +79,8 @@ class _Rays:
         """A(x) T: [N, 2], the direction and size of the flow of a point at distance 1."""
         return np.stack([heading[2] * self.x - heading[0], heading[2] * self.y - heading[1]], axis=-1)
 
-    def turning(self) -> F64:
+    @cached_property
+    def turns(self) -> F64:
         """B(x): [N, 2, 3], the flow of a unit turn about each axis."""
         x, y = self.x, self.y
         return np.stack(
@@ -93,38 +107,83 @@ def _turn_for(rays: _Rays, flow: F64, heading: F64, weight: F64) -> F64:
     travel = rays.travel(heading)
     length = np.maximum(np.hypot(travel[:, 0], travel[:, 1]), 1e-6)
     across = np.stack([travel[:, 1], -travel[:, 0]], axis=-1) / length[:, None]
-    rows = np.einsum("nk,nkj->nj", across, rays.turning())
+    rows = (across[:, :, None] * rays.turns).sum(axis=1)
     wanted = (across * flow).sum(axis=-1)
     normal = (rows * weight[:, None]).T @ rows + 1e-9 * np.eye(3)
     return np.asarray(np.linalg.solve(normal, (rows * weight[:, None]).T @ wanted), np.float64)
 
 
-def _heading_for(rays: _Rays, motion: F64, weight: F64, before: F64) -> F64:
-    """The heading [3] whose epipolar lines lie along a motion without turning, unit length."""
-    u, v = motion[:, 0], motion[:, 1]
-    rows = np.stack([v, -u, u * rays.y - v * rays.x], axis=-1)
-    length = np.linalg.norm(rays.travel(before), axis=-1)
-    scale = weight / np.maximum(length, 0.05) ** 2
-    _, vectors = np.linalg.eigh((rows * scale[:, None]).T @ rows)
-    heading = vectors[:, 0]
-    return np.asarray(heading if float(heading @ before) >= 0 else -heading, np.float64)
+def _turn_alone(rays: _Rays, flow: F64, sigma: float) -> F64:
+    """The turn [3] that explains most of the flow if the camera does not travel."""
+    rows = rays.turns
+    weight = np.ones(len(flow))
+    turn: F64 = np.zeros(3)
+    for _ in range(ITERATIONS // 2):
+        flat, weighted = rows.reshape(-1, 3), (rows * weight[:, None, None]).reshape(-1, 3)
+        normal = weighted.T @ flat + 1e-9 * np.eye(3)
+        turn = np.asarray(np.linalg.solve(normal, weighted.T @ flow.ravel()), np.float64)
+        left = flow - rows @ turn
+        weight = 1 / (1 + (left**2).sum(axis=-1) / sigma**2)
+    return np.asarray(turn, np.float64)
 
 
-def camera_motion(flow: F32, trusted: NDArray[np.bool_]) -> tuple[F64, F64, float] | None:
+def _better(rays: _Rays, flow: F64, heading: F64, turn: F64, width: float) -> tuple[F64, F64]:
+    """One Gauss-Newton step for heading and turn together, with outliers beyond ``width`` held back.
+
+    They must move together: a small turn looks much like a small travel to the side, and one after the other they
+    creep along that valley.
+    """
+    motion, travel = flow - rays.turns @ turn, rays.travel(heading)
+    length = np.maximum(np.hypot(travel[:, 0], travel[:, 1]), 1e-6)
+    off = (motion[:, 0] * travel[:, 1] - motion[:, 1] * travel[:, 0]) / length
+    weight = 1 / (1 + (off / width) ** 2)
+    across = np.stack([travel[:, 1], -travel[:, 0]], axis=-1) / length[:, None]
+    by_turn = -(across[:, :, None] * rays.turns).sum(axis=1)
+    by_travel = np.stack([-motion[:, 1], motion[:, 0]], axis=-1) / length[:, None]
+    by_travel -= off[:, None] * travel / (length**2)[:, None]
+    by_heading = np.stack(
+        [-by_travel[:, 0], -by_travel[:, 1], by_travel[:, 0] * rays.x + by_travel[:, 1] * rays.y], axis=-1
+    )
+    rows = np.concatenate([by_heading, by_turn], axis=1)
+    normal = (rows * weight[:, None]).T @ rows
+    normal += DAMPING * np.diag(np.diag(normal)) + 1e-12 * np.eye(6)
+    normal[:3, :3] += float(np.trace(normal)) * np.outer(heading, heading)  # its length stays 1
+    step = np.linalg.solve(normal, -(rows * weight[:, None]).T @ off)
+    moved = heading + step[:3]
+    return np.asarray(moved / np.linalg.norm(moved), np.float64), np.asarray(turn + step[3:], np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraMotion:
+    """How the camera moved between two pictures.
+
+    Attributes:
+        heading: [3] of unit length, right, down and forward; either sign.
+        turn: [3] radians.
+        explained: Share of the believable flow that lies along its epipolar lines.
+        parallax_px: Motion that no turn alone explains; a fifth of the picture has more.
+    """
+
+    heading: F64
+    turn: F64
+    explained: float
+    parallax_px: float
+
+
+def camera_motion(flow: F32, trust: F32) -> CameraMotion | None:
     """Find heading and turn of the camera.
 
     Args:
         flow: [h, w, 2] pixels, dx first.
-        trusted: [h, w].
+        trust: [h, w] in [0, 1].
 
     Returns:
-        Heading [3] of unit length (either sign), turn [3] radians, and the share of the trusted flow within
-        ``2 * OFF_PX`` of its epipolar line; None if there is too little flow to tell.
+        None if there is too little flow to tell.
     """
     h, w = flow.shape[:2]
     rows, columns = np.mgrid[STEP // 2 : h : STEP, STEP // 2 : w : STEP]
-    kept = trusted[rows, columns]
-    if kept.sum() < max(40, 0.25 * kept.size):
+    kept = trust[rows, columns] > 0.3
+    if kept.sum() < max(40, 0.15 * kept.size):
         return None
     rows, columns = rows[kept], columns[kept]
     focal = FOCAL_OF_WIDTH * max(h, w)
@@ -134,21 +193,20 @@ def camera_motion(flow: F32, trusted: NDArray[np.bool_]) -> tuple[F64, F64, floa
     best: tuple[float, F64, F64] | None = None
     for first in HEADINGS:
         heading = np.array(first, np.float64) / np.linalg.norm(first)
-        weight = np.ones(len(rows))
-        turn = np.zeros(3)
-        for _ in range(ITERATIONS):
-            turn = _turn_for(rays, small, heading, weight)
-            motion = small - rays.turning() @ turn
-            weight = 1 / (1 + (_beside(motion, rays.travel(heading)) / sigma) ** 2)
-            heading = _heading_for(rays, motion, weight, heading)
-        off = np.abs(_beside(small - rays.turning() @ turn, rays.travel(heading)))
+        turn = _turn_for(rays, small, heading, np.ones(len(rows)))
+        for k in range(ITERATIONS):
+            # from coarse to fine: a first guess is far off for everything, and nothing may be thrown away yet
+            heading, turn = _better(rays, small, heading, turn, sigma * max(COARSE * SHRINK**k, 1.0))
+        off = np.abs(_beside(small - rays.turns @ turn, rays.travel(heading)))
         cost = float(np.minimum(off / sigma, 3).mean())
         if best is None or cost < best[0] - 1e-9:
             best = cost, heading, turn
     assert best is not None
     _, heading, turn = best
-    off = np.abs(_beside(small - rays.turning() @ turn, rays.travel(heading)))
-    return heading, turn, float((off < 2 * sigma).mean())
+    off = np.abs(_beside(small - rays.turns @ turn, rays.travel(heading)))
+    alone = small - rays.turns @ _turn_alone(rays, small, sigma)
+    parallax = float(np.percentile(np.hypot(alone[:, 0], alone[:, 1]), 80)) * focal
+    return CameraMotion(heading, turn, float((off < 2 * sigma).mean()), parallax)
 
 
 def _rise(value: float, low: float, high: float) -> float:
@@ -158,7 +216,11 @@ def _rise(value: float, low: float, high: float) -> float:
 
 def nothing(shape: tuple[int, int]) -> Parallax:
     """What a camera that stands still shows."""
-    return Parallax(np.zeros(shape, np.float32), np.zeros(shape, np.float32), 0.0, 0.0, 0.0)
+    return Parallax(*_blank(shape), 0.0, 0.0, 0.0)
+
+
+def _blank(shape: tuple[int, int]) -> tuple[F32, F32]:
+    return np.zeros(shape, np.float32), np.zeros(shape, np.float32)
 
 
 def find_parallax(estimator: FlowEstimator, picture: NDArray[np.uint8], partner: NDArray[np.uint8]) -> Parallax:
@@ -171,33 +233,43 @@ def find_parallax(estimator: FlowEstimator, picture: NDArray[np.uint8], partner:
     """
     shape = (picture.shape[0], picture.shape[1])
     there, back = estimator.estimate(picture, partner), estimator.estimate(partner, picture)
-    trusted = forward_backward_confidence(there, back, slack_px2=FLOW_SLACK_PX2)
-    found = camera_motion(there, trusted)
+    trust = forward_backward_confidence(there, back, slack_px2=FLOW_SLACK_PX2) * textured(picture)
+    found = camera_motion(there, trust)
     if found is None:
         return nothing(shape)
-    heading, turn, explained = found
+    usable = _rise(found.parallax_px, LEAST_PX, ENOUGH_PX) * _rise(found.explained, STATIC, MOSTLY_STATIC)
+    if usable <= 0:
+        return Parallax(*_blank(shape), found.parallax_px, found.explained, 0.0)
     columns, rows = pixel_grid(*shape)
     focal = FOCAL_OF_WIDTH * max(shape)
     rays = _rays(columns.ravel(), rows.ravel(), shape)
-    travel = rays.travel(heading)
-    motion = there.reshape(-1, 2).astype(np.float64) / focal - rays.turning() @ turn
+    travel = rays.travel(found.heading)
+    motion = there.reshape(-1, 2).astype(np.float64) / focal - rays.turns @ found.turn
     squared = np.maximum((travel**2).sum(axis=-1), 1e-6)
     inverse = ((motion * travel).sum(axis=-1) / squared).reshape(shape)
     off_px = (np.abs(_beside(motion, travel)) * focal).reshape(shape)
     size_px = (np.hypot(motion[:, 0], motion[:, 1]) * focal).reshape(shape)
-    if not trusted.any():
-        return nothing(shape)
-    if float(np.median(inverse[trusted])) < 0:  # the heading's sign is free; what is seen lies before the camera
+    believed = trust > 0.3
+    if float(np.median(inverse[believed])) < 0:  # the heading's sign is free; what is seen lies before the camera
         inverse = -inverse
-    strength = float(np.percentile(size_px[trusted], 75))
-    usable = _rise(strength, LEAST_PX, ENOUGH_PX) * _rise(explained, STATIC, MOSTLY_STATIC)
-    # a pixel's parallax is as sure as one unit of inverse depth is long on the screen there
-    reach = np.sqrt(squared).reshape(shape)
-    steady = np.clip(reach / max(0.5 * float(np.median(reach)), 1e-6), 0, 1) ** 2
-    alone = np.exp(-0.5 * (off_px / (OFF_PX + 0.06 * size_px)) ** 2)
-    behind = inverse > -0.3 * max(float(np.percentile(inverse[trusted], 75)), 1e-6)
-    confidence = trusted * behind * steady * alone * usable
-    return Parallax(np.asarray(inverse, np.float32), np.asarray(confidence, np.float32), strength, explained, usable)
+    # a pixel is as sure as the scene's inverse depth is long on the screen there: nowhere where the camera is heading
+    low, high = np.percentile(inverse[believed], (10, 90))
+    errors = float(high - low) * focal / FLOW_NOISE_PX * np.sqrt(squared).reshape(shape)
+    steady = errors**2 / (errors**2 + SURE_SPREADS**2)
+    along = np.exp(-0.5 * (off_px / (OFF_PX + 0.06 * size_px)) ** 2)
+    ahead = inverse > -0.3 * max(float(np.percentile(inverse[believed], 75)), 1e-6)
+    confidence = trust * ahead * steady * along * usable
+    return Parallax(
+        np.asarray(inverse, np.float32), np.asarray(confidence, np.float32), found.parallax_px, found.explained, usable
+    )
+
+
+def textured(picture: NDArray[np.uint8]) -> F32:
+    """How far flow may be believed for what the picture [h, w] shows around each pixel, in [0, 1)."""
+    across = cv2.Sobel(picture, cv2.CV_32F, 1, 0, scale=0.125)
+    down = cv2.Sobel(picture, cv2.CV_32F, 0, 1, scale=0.125)
+    energy = np.asarray(cv2.blur(across * across + down * down, (TEXTURE_PX, TEXTURE_PX)), np.float32)
+    return np.asarray(energy / (energy + np.float32(GREY_SLOPE**2)), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +290,9 @@ HAND_OVER = 0.03
 FAR_OFF = 0.5
 """Disagreement, in the network's own spread (5th to 95th percentile), at which parallax loses half its say: more is
 something that moves with or against the camera."""
-AGREEMENT, FULL_AGREEMENT = 0.15, 0.5
+FAR_RISE = 0.08
+"""How much nearer, in the network's spread, parallax may bring what the network sees at the far end."""
+AGREEMENT, FULL_AGREEMENT = 0.3, 0.6
 """Correlation of parallax and network below which parallax is not believed, and from which it is."""
 
 
@@ -255,7 +329,9 @@ def fuse(estimate: F32, parallax: Parallax) -> Fused:
         return nothing_taken
     top = float(np.percentile(parallax.inverse_depth[parallax.confidence > 0], 99))
     wanted = np.minimum(parallax.inverse_depth, top) * np.float32(scale) + np.float32(offset)
-    gap = wanted - estimate
+    rank = np.clip((estimate - np.float32(low)) / np.float32(span), 0, 1)
+    # horizon and sky stay far: waves and clouds have motion of their own that looks like nearness
+    gap = np.minimum(wanted - estimate, (FAR_RISE + rank) * np.float32(span))
     say = parallax.confidence * np.float32(agreement) / (1 + (gap / np.float32(FAR_OFF * span)) ** 2)
     sigma = max(HAND_OVER * estimate.shape[1], 1.0)
     weights = np.asarray(cv2.GaussianBlur(say, (0, 0), sigma), np.float32)

@@ -64,6 +64,15 @@ def uses_partner(estimator: DepthEstimator) -> bool:
     return bool(getattr(estimator, "uses_partner", True))
 
 
+def parallax_share(estimator: DepthEstimator, request: DepthRequest) -> float | None:
+    """Tell how much of the first picture's depth motion decided, in [0, 1]; None if the estimator does not say.
+
+    An estimator that can has a method ``parallax_share(request)``.
+    """
+    tell = getattr(estimator, "parallax_share", None)
+    return None if tell is None else float(tell(request))
+
+
 def confidence(estimator: DepthEstimator, picture: NDArray[np.uint8]) -> float | None:
     """Ask an estimator how far its depth of one picture [h, w, 3] may be trusted, in [0, 1]; None if it cannot say.
 

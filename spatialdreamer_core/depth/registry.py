@@ -92,7 +92,7 @@ def create_depth_estimator(config: DepthConfig, device: str = "cpu") -> DepthEst
     if config.name == "builtin":
         from spatialdreamer_core.depth.builtin import BuiltinDepth
 
-        return BuiltinDepth(flip=config.mirrored)
+        return BuiltinDepth(flip=config.mirrored, parallax=config.parallax)
     if config.name == "cues":
         from spatialdreamer_core.depth.cues import CuesDepth
 

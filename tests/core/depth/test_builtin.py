@@ -75,6 +75,16 @@ def test_the_sky_is_far_and_the_ground_is_near(network):
     assert depth[-10:].mean() > depth[:30].mean() + 0.5 * depth.std()
 
 
+def test_a_partner_changes_depth_only_where_the_camera_travels(network):
+    still = np.random.default_rng(5).integers(0, 255, (2, 90, 160, 3)).astype(np.uint8)
+    one = DepthRequest(still[:1], still[:1].copy(), np.zeros(1, np.int64), np.zeros(1))
+    assert np.array_equal(network.infer(one)[0], network.one(still[0]))
+    assert network.parallax_share(one) == 0
+    alone = BuiltinDepth(parallax=False)
+    assert not alone.uses_partner
+    assert alone.digest != network.digest
+
+
 def test_letterbox_bars_change_nothing_inside_and_take_their_neighbours_depth(network):
     picture = street(96, 160)
     barred = np.pad(picture, ((12, 12), (0, 0), (0, 0)))
