@@ -4,7 +4,20 @@ import logging
 
 import typer
 
-from flows.commands import convert, depth, doctor, gc, make_pairs, pairs, probe, quarantine, report, verify, weights
+from flows.commands import (
+    convert,
+    depth,
+    doctor,
+    evaluate,
+    gc,
+    make_pairs,
+    pairs,
+    probe,
+    quarantine,
+    report,
+    verify,
+    weights,
+)
 from flows.commands.train_depth import train_depth_app
 from spatialdreamer_core import __version__
 
@@ -37,6 +50,7 @@ app.command("make-pairs")(make_pairs.make_pairs)
 app.command("verify")(verify.verify)
 app.command("gc")(gc.gc)
 app.add_typer(pairs.app, name="pairs")
+app.command("evaluate")(evaluate.evaluate)
 app.command("probe")(probe.probe)
 app.command("doctor")(doctor.doctor)
 app.add_typer(quarantine.app, name="quarantine")

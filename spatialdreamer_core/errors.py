@@ -98,3 +98,9 @@ class WeightsError(SpatialDreamerError):
     """Weights are not on this machine, cannot be fetched, or are not the bytes that they should be."""
 
     reason = "no_weights"
+
+
+class MaterialError(SpatialDreamerError):
+    """Material of an evaluation is missing, unclear, damaged, or its parts do not fit each other."""
+
+    reason = "bad_material"

@@ -127,30 +127,32 @@ def _gradient(flow: Flow) -> NDArray[np.float32]:
     return total
 
 
-def background_columns(shown: Flow) -> Flow:
-    """Close the holes of a map: each takes the column shown at its background end, NaN only in rows without any.
+def background_end(disparity: Flow, known: Mask) -> NDArray[np.int64]:
+    """Tell for each pixel whose value it takes: its own if known, else that of its gap's background end in the row.
 
     Args:
-        shown: [H, W] float32, the left column that each right pixel shows, NaN in holes.
+        disparity: [H, W] float32 px; not looked at where unknown.
+        known: [H, W].
+
+    Returns:
+        [H, W] columns; any column in a row that knows nothing.
     """
-    h, w = shown.shape
+    h, w = disparity.shape
     x = np.broadcast_to(np.arange(w), (h, w))
-    known = ~np.isnan(shown)
     before = np.maximum.accumulate(np.where(known, x, -1), axis=1)
     after = np.minimum.accumulate(np.where(known, x, w)[:, ::-1], axis=1)[:, ::-1]
     rows = np.arange(h)[:, None]
-    on_left, on_right = shown[rows, np.maximum(before, 0)], shown[rows, np.minimum(after, w - 1)]
-    # of the two ends, the one with less disparity (column shown less own column) is background
-    nearness_left = np.where(before >= 0, on_left - before, np.inf)
-    nearness_right = np.where(after < w, on_right - after, np.inf)
-    return np.asarray(np.where(nearness_right <= nearness_left, on_right, on_left), np.float32)
+    on_left = np.where(before >= 0, disparity[rows, np.maximum(before, 0)], np.inf)
+    on_right = np.where(after < w, disparity[rows, np.minimum(after, w - 1)], np.inf)
+    # of the two ends, the one with less disparity is background
+    return np.where(on_right <= on_left, np.minimum(after, w - 1), np.maximum(before, 0))
 
 
 def _carry(flow: Flow, disparity: Flow, next_disparity: Flow, stays: Mask, shown: Flow) -> Flow:
-    columns = background_columns(shown)
-    h, w = columns.shape
-    column = np.where(np.isnan(columns), pixel_grid(h, w)[0], columns)
-    row = np.array(pixel_grid(h, w)[1])
+    h, w = shown.shape
+    x, y = pixel_grid(h, w)
+    columns = shown[np.arange(h)[:, None], background_end(shown - x, ~np.isnan(shown))]
+    column, row = np.where(np.isnan(columns), x, columns), np.array(y)
     change = warp_by_flow(next_disparity, flow) - disparity
     change[~stays] = 0  # what is covered next keeps its disparity; what covers it has another
     own = np.dstack([flow[..., 0] - change, flow[..., 1]])

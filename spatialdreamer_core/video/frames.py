@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Plane: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 """[H, W] samples of one plane; uint8 for 8 bit, uint16 for 10 bit (values below 1024)."""
 
-PixelFormatName = Literal["yuv420p", "yuv420p10le", "yuv422p10le", "gbrp"]
+PixelFormatName = Literal["yuv420p", "yuv420p10le", "yuv422p10le", "yuv444p", "gbrp"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,3 +119,17 @@ def test_the_command_records_its_run_when_asked(one_film: Library, tmp_path: Pat
     result = CliRunner().invoke(app, ["convert", "--config", str(settings), "--prefect", "on", "--quiet"])
     assert result.exit_code == 0, result.output
     assert new(before, seen(), "flows") == ["Completed"]
+
+
+def test_an_evaluation_leaves_its_table_as_an_artifact(tmp_path: Path) -> None:
+    from flows.evaluate import evaluate
+    from tests.core.evaluate.made import write_still
+
+    write_still(tmp_path / "pairs" / "board")
+    settings = {"material": [str(tmp_path / "pairs")], "output": str(tmp_path / "out"), "evaluate": {"lpips": []}}
+    before = seen()
+    report = evaluate(settings)
+    after = seen()
+    assert (report.clips, report.rows_made) == (1, 5)
+    assert new(before, after, "tasks") == ["measure-clips"]
+    assert "| identity |" in str(after["artifacts"]["evaluate-table"].data)

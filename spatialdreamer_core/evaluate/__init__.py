@@ -1,0 +1,1 @@
+"""Made right views held against true ones: material, methods, protocol, rows, tables."""
