@@ -1,10 +1,8 @@
 """Depth from the network whose weights ship with the package: no hub, no torch, one CPU core."""
 
 import hashlib
-import importlib
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 
 from spatialdreamer_core.depth.parallax import Parallax, find_parallax, fuse
 from spatialdreamer_core.depth.protocol import DepthRequest
+from spatialdreamer_core.depth.runtimes import RuntimeName, create_runtime
 from spatialdreamer_core.errors import ConfigError
 from spatialdreamer_core.flow.dis import create_flow
 from spatialdreamer_core.video.letterbox import Bars, paired_bars, picture_bars
@@ -73,7 +72,7 @@ def letterbox(picture: NDArray[np.uint8]) -> Bars:
 
 
 class BuiltinDepth:
-    """The shipped network through ONNX Runtime.
+    """The shipped network, and parallax.
 
     Args:
         threads: Cores for one picture; 1 where each worker has one core. The result does not depend on it.
@@ -83,34 +82,29 @@ class BuiltinDepth:
             camera travels.
         weights: Another file than the shipped one, for development.
         sha256: Digest that the file must have; None with ``weights`` takes any file.
+        runtime: What computes it.
+        device: Where, for torch.
 
     Raises:
-        ConfigError: If ONNX Runtime is missing, or the weights are missing or not the ones we know.
+        ConfigError: If the runtime is missing, or the weights are missing or not the ones we know.
     """
 
     def __init__(
         self, *, threads: int = 1, flip: bool = False, area: int = AREA, parallax: bool = True,
-        weights: Path | None = None, sha256: str | None = None,
+        weights: Path | None = None, sha256: str | None = None, runtime: RuntimeName = "onnxruntime",
+        device: str = "cpu",
     ) -> None:  # fmt: skip
         path = weights or WEIGHTS
         wanted = sha256 or (WEIGHTS_SHA256 if weights is None else hashlib.sha256(path.read_bytes()).hexdigest())
         data = read_weights(path, wanted)
-        try:
-            runtime: Any = importlib.import_module("onnxruntime")
-        except ImportError as error:
-            raise ConfigError("depth builtin: onnxruntime is not installed; run: pip install onnxruntime") from error
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        self._input = self._session.get_inputs()[0].name
+        self._runtime = create_runtime(runtime, data, threads=threads, device=device)
         self._flip = flip
         self._area = area
-        self.name = "builtin"
+        self.name = "builtin" if runtime != "openvino" else "builtin-openvino"
         self.uses_partner = parallax
         self._flow = create_flow(PARALLAX_FLOW)
         ways = f"{'-flip' if flip else ''}{'-parallax' if parallax else ''}"
+        ways += "" if runtime == "onnxruntime" else f"-{runtime}"
         self.digest = f"builtin-{VERSION}-{wanted[:16]}-{area}{ways}"
 
     def infer(self, request: DepthRequest) -> Map:
@@ -149,9 +143,9 @@ class BuiltinDepth:
         shrinks = rows * columns < h * w
         small = cv2.resize(picture, (columns, rows), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
         batch = small.astype(np.float32).transpose(2, 0, 1)[None] / np.float32(255)
-        raw = self._run(batch)
+        raw = self._runtime.run(batch)
         if self._flip:
-            raw = np.asarray((raw + self._run(np.ascontiguousarray(batch[..., ::-1]))[:, ::-1]) / 2, np.float32)
+            raw = np.asarray((raw + self._runtime.run(np.ascontiguousarray(batch[..., ::-1]))[:, ::-1]) / 2, np.float32)
         return np.asarray(cv2.resize(raw, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
 
     def confidence(self, picture: NDArray[np.uint8]) -> float:
@@ -170,13 +164,10 @@ class BuiltinDepth:
         rows, columns = network_size(picture.shape[0], picture.shape[1], self._area // 3)
         own = cv2.resize(self.one(picture), (64, 64), interpolation=cv2.INTER_AREA)
         small = cv2.resize(picture[:, ::-1], (columns, rows), interpolation=cv2.INTER_AREA)
-        seen = self._run(small.astype(np.float32).transpose(2, 0, 1)[None] / np.float32(255))[:, ::-1]
+        seen = self._runtime.run(small.astype(np.float32).transpose(2, 0, 1)[None] / np.float32(255))[:, ::-1]
         other = cv2.resize(np.ascontiguousarray(seen), (64, 64), interpolation=cv2.INTER_AREA)
         a, b = (
             np.argsort(np.argsort(m.ravel(), kind="stable"), kind="stable").astype(np.float64) for m in (own, other)
         )
         related = float(np.corrcoef(a, b)[0, 1])
         return min(max(related, 0.0), 1.0) * min(contrast / PLAIN, 1.0) * min(coarse / contrast / LARGE_SHARE, 1.0)
-
-    def _run(self, batch: Map) -> Map:
-        return np.asarray(self._session.run(None, {self._input: batch})[0][0, 0], np.float32)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spatialdreamer_core.config import DepthConfig
 from spatialdreamer_core.depth.protocol import DepthEstimator
+from spatialdreamer_core.depth.runtimes import NEEDS, RuntimeName
 from spatialdreamer_core.errors import ConfigError
 
 NEED_MODELS = "pip install 'spatialdreamer[models]'"
@@ -61,6 +62,9 @@ def list_depth_names() -> list[DepthName]:
     """List what ``DepthConfig.name`` may be, with what is missing on this machine. Loads nothing."""
     names = [
         DepthName("builtin", "our own small network, its weights ship with the package (Apache-2.0)", _runtime_state()),
+        DepthName(
+            "builtin-openvino", "the same network through OpenVINO, faster on Intel and AMD CPUs", _openvino_state()
+        ),
         DepthName("cues", "no weights: position, motion parallax and sharpness; a stopgap (Apache-2.0)", "present"),
     ]
     for name, model in HUB_MODELS.items():
@@ -89,10 +93,8 @@ def create_depth_estimator(config: DepthConfig, device: str = "cpu") -> DepthEst
         from spatialdreamer_core.depth.imported import ImportedDepth
 
         return ImportedDepth(config.import_from)
-    if config.name == "builtin":
-        from spatialdreamer_core.depth.builtin import BuiltinDepth
-
-        return BuiltinDepth(flip=config.mirrored, parallax=config.parallax)
+    if config.name in ("builtin", "builtin-openvino"):
+        return _builtin(config, device)
     if config.name == "cues":
         from spatialdreamer_core.depth.cues import CuesDepth
 
@@ -103,11 +105,20 @@ def create_depth_estimator(config: DepthConfig, device: str = "cpu") -> DepthEst
         return _network(config.name, config, device)
     if ":" in config.name:
         return _own(config, device)
-    known = ", ".join(["builtin", "cues", *HUB_MODELS])
+    known = ", ".join(["builtin", "builtin-openvino", "cues", *HUB_MODELS])
     raise ConfigError(
         f"no depth estimator is called {config.name!r} and no folder either; choose one of {known}, "
         "a folder with a transformers model, or module:Class"
     )
+
+
+def _builtin(config: DepthConfig, device: str) -> DepthEstimator:
+    from spatialdreamer_core.depth.builtin import BuiltinDepth
+
+    runtime: RuntimeName = "torch" if device.startswith("cuda") else "onnxruntime"
+    if config.name == "builtin-openvino":
+        runtime = "openvino"
+    return BuiltinDepth(flip=config.mirrored, parallax=config.parallax, runtime=runtime, device=device)
 
 
 def _network(where: str, config: DepthConfig, device: str) -> DepthEstimator:
@@ -131,7 +142,11 @@ def _own(config: DepthConfig, device: str) -> DepthEstimator:
 
 
 def _runtime_state() -> str:
-    return "present" if importlib.util.find_spec("onnxruntime") else "pip install onnxruntime"
+    return "present" if importlib.util.find_spec("onnxruntime") else NEEDS["onnxruntime"]
+
+
+def _openvino_state() -> str:
+    return "present" if importlib.util.find_spec("openvino") else NEEDS["openvino"]
 
 
 def _library_state() -> str:

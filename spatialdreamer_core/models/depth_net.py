@@ -5,9 +5,12 @@ pays for none. Source of the encoder: Tan and Le, EfficientNet, arXiv 1905.11946
 and excitation, ReLU6), written anew here.
 """
 
+import importlib
 import itertools
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -158,3 +161,15 @@ def create_depth_net(imagenet: Mapping[str, Tensor] | None = None) -> DepthNet:
     if imagenet is not None:
         net.encoder.load_state_dict(imagenet_state(imagenet))
     return net
+
+
+def net_from_onnx(model: bytes) -> DepthNet:
+    """The network with the weights of an exported file, as it ships; needs the package onnx."""
+    onnx: Any = importlib.import_module("onnx")
+    values = {
+        t.name.removesuffix("_half"): onnx.numpy_helper.to_array(t)
+        for t in onnx.load_model_from_string(model).graph.initializer
+    }
+    net = DepthNet()
+    net.load_state_dict({k: torch.from_numpy(np.array(values[k], np.float32)) for k in net.state_dict()})
+    return net.eval()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from spatialdreamer_core.models.depth_net import DepthNet, create_depth_net
+from spatialdreamer_core.models.depth_net import DepthNet, create_depth_net, net_from_onnx
 
 
 def load_average(checkpoint: Path) -> DepthNet:
@@ -51,11 +51,4 @@ def export_onnx(net: DepthNet, path: Path) -> None:
 
 def load_shipped(path: Path) -> DepthNet:
     """The torch network with the weights of an exported file: the reference, and the way to continue from it."""
-    onnx: Any = importlib.import_module("onnx")
-    values = {
-        t.name.removesuffix("_half"): onnx.numpy_helper.to_array(t) for t in onnx.load(str(path)).graph.initializer
-    }
-    net = create_depth_net()
-    state = {k: torch.from_numpy(np.array(values[k], np.float32)) for k in net.state_dict()}
-    net.load_state_dict(state)
-    return net.eval()
+    return net_from_onnx(path.read_bytes())

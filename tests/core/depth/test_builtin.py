@@ -1,4 +1,5 @@
 import hashlib
+import sys
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from spatialdreamer_core.depth import builtin
 from spatialdreamer_core.depth.builtin import BuiltinDepth, network_size, read_weights
 from spatialdreamer_core.depth.protocol import DepthEstimator, DepthRequest, estimate
+from spatialdreamer_core.depth.runtimes import AGREEMENT
 from spatialdreamer_core.errors import ConfigError
 
 
@@ -127,13 +129,35 @@ def test_with_flip_a_mirrored_picture_has_the_mirrored_depth(network):
     assert np.allclose(straight, mirrored, atol=1e-3 * max(1, straight.std()))
 
 
-def test_torch_gives_the_same_depth(network):
-    torch = pytest.importorskip("torch")
+@pytest.mark.parametrize("other", ["openvino", "torch"])
+def test_every_runtime_gives_the_same_depth_within_the_stated_tolerance(network, other):
+    pytest.importorskip(other)
     pytest.importorskip("onnx")
-    from spatialdreamer_core.training.depth.ship import load_shipped
+    same = BuiltinDepth(runtime=other)
+    assert same.digest != network.digest
+    for picture in (street(), np.random.default_rng(3).integers(0, 255, (60, 70, 3), np.uint8)):
+        one, two = network.one(picture), same.one(picture)
+        assert np.abs(one - two).max() < AGREEMENT * one.std()
 
-    rows, columns = network_size(96, 160)
-    picture = np.random.default_rng(3).random((1, 3, rows, columns), np.float32)
-    with torch.no_grad():
-        reference = load_shipped(builtin.WEIGHTS)(torch.from_numpy(picture))[0, 0].numpy()
-    assert np.abs(network._run(picture) - reference).max() < 2e-3 * max(1.0, float(reference.std()))
+
+def test_openvino_gives_the_same_bytes_again_after_other_sizes():
+    pytest.importorskip("openvino")
+    network = BuiltinDepth(runtime="openvino")
+    first = network.one(street())
+    for width in range(40, 400, 60):
+        network.one(street(60, width))
+    assert network.one(street()).tobytes() == first.tobytes()
+
+
+def test_a_runtime_that_is_missing_is_told_with_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(ConfigError, match=r"pip install 'spatialdreamer\[openvino\]'"):
+        BuiltinDepth(runtime="openvino")
+
+
+def test_torch_on_a_gpu_that_is_not_there_is_refused():
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(ConfigError, match="no CUDA device"):
+        BuiltinDepth(runtime="torch", device="cuda")
