@@ -15,6 +15,7 @@ from flows.config import Config, EngineConfig
 from infra.ray_session import ray_session
 from spatialdreamer_core import geometry
 from spatialdreamer_core.errors import ConfigError
+from spatialdreamer_core.store.patience import patiently
 from spatialdreamer_core.store.place import Place, canonical_json
 from spatialdreamer_core.video.media import list_sources
 from tasks.executors import InProcessExecutor, RayExecutor
@@ -92,4 +93,5 @@ def workers(config: EngineConfig, make_worker: Callable[[], Worker]) -> Iterator
 def record_run(run: Prepared[Any], report: Any) -> None:
     """Keep the run's settings and figures (a dataclass with ``fps``) with the output."""
     record = {"settings": json.loads(run.config.model_dump_json()), "report": asdict(report) | {"fps": report.fps}}
-    Place(run.config.output).publish(f".spatialdreamer/runs/{run.run_id}.json", canonical_json(record))
+    key, data = f".spatialdreamer/runs/{run.run_id}.json", canonical_json(record)
+    patiently(lambda: Place(run.config.output).publish(key, data))

@@ -16,6 +16,7 @@ from spatialdreamer_core.convert.segment import STAGES, Commit, identity_row, se
 from spatialdreamer_core.metrics.comfort import add_cut_changes
 from spatialdreamer_core.metrics.gate import GATES, add_gate, failing_shots
 from spatialdreamer_core.store.manifest import fragment_bytes, read_fragment
+from spatialdreamer_core.store.patience import patiently
 from spatialdreamer_core.store.place import Place
 from spatialdreamer_core.video.segments import Segment
 from tasks.convert_worker import FinishJob, SegmentJob
@@ -371,7 +372,7 @@ class ConvertLibrary:
                 note = source.retaken.get(row["shot"])
                 row["take"] = 1 if note is None else 2
                 row["notes"] = [*row["notes"], *([note] if note and note not in row["notes"] else [])]
-        self._place.publish(_fragment(source.plan, source.stem), fragment_bytes(rows))
+        patiently(lambda: self._place.publish(_fragment(source.plan, source.stem), fragment_bytes(rows)))
 
     def _gated(self, source: _Source) -> list[dict[str, Any]]:
         rows = add_cut_changes([source.rows[index] for index in sorted(source.rows)])
@@ -420,7 +421,7 @@ class ConvertLibrary:
         }
         (row,) = add_gate([row], self._gate)
         self._gate_counts["fail"] += 1
-        self._place.publish(_source_fragment(uri), fragment_bytes([row]))
+        patiently(lambda: self._place.publish(_source_fragment(uri), fragment_bytes([row])))
         self._counts["clips_failed"] += 1
         self._ended[uri] = False
         self._report(Progress(len(self._stems), source=readable(uri), message=readable(failure.message)))

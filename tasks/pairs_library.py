@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -30,6 +31,7 @@ from spatialdreamer_core.pairs.plan import (
     latest,
     read_plan,
 )
+from spatialdreamer_core.store.patience import patiently
 from spatialdreamer_core.store.place import Place
 from tasks.jobs import Failure, Job, Outcome
 from tasks.pairs_worker import ClipJob, Work
@@ -189,7 +191,7 @@ class PairsLibrary:
         if outcome.failure is not None:
             raise ClipError(outcome.failure.message)
         self._work = outcome.value
-        register_work(self._place, self._work.key, self._work.depth_name, self._config)
+        patiently(lambda: register_work(self._place, self._work.key, self._work.depth_name, self._config))
         self._plan = latest(read_plan(self._place, self._work.key))
         self._commits = read_commits(self._place, self._work.key)
         open_rows = self._plan.filter(
@@ -215,7 +217,8 @@ class PairsLibrary:
             self._counts["clips_failed"] += 1
             row = failed_row(self._work.key, self._run_id, failure.reason, readable(failure.message), failure.attempts)
             row |= {"source_uri": readable(uri)}
-            self._place.publish(source_failed_key(self._work.key, uri), PAIRS.fragment([row]))
+            data = PAIRS.fragment([row])
+            patiently(lambda: self._place.publish(source_failed_key(self._work.key, uri), data))
         self._tell(readable(failure.message) if failure else "", source=readable(uri))
         return ()
 
@@ -239,7 +242,8 @@ class PairsLibrary:
         found = pa.concat_tables([CLIPS_FOUND.empty_table(), *self._found])
         self._found.clear()
         bits = self._config.filters.max_duplicate_bits
-        plan = latest(extend_plan(self._place, key, found, self._closed, self._shard_bytes, bits))
+        make = partial(extend_plan, self._place, key, found, self._closed, self._shard_bytes, bits)
+        plan = latest(patiently(make))
         self._plan = PLAN.empty_table()  # earlier generations, no longer needed
         planned = plan.filter(pc.equal(plan["status"], "planned"))
         self._filtered = plan.num_rows - planned.num_rows + sum(len(c.filtered) for c in self._commits.values())

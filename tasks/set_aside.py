@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from spatialdreamer_core.store.patience import patiently
 from spatialdreamer_core.store.place import WORK_FOLDER, Place, canonical_json
 from tasks.jobs import Failure
 
@@ -19,7 +20,8 @@ def set_aside(place: Place, key: str, row: dict[str, Any], failure: Failure) -> 
         row: Its manifest row.
         failure: Why.
     """
-    place.publish(key, canonical_json({"row": row, "failure": asdict(failure)}))
+    data = canonical_json({"row": row, "failure": asdict(failure)})
+    patiently(lambda: place.publish(key, data))
 
 
 def list_set_aside(place: Place, folder: str = f"{WORK_FOLDER}/work") -> dict[str, dict[str, Any]]:

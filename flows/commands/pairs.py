@@ -43,4 +43,5 @@ def show(
             raise ConfigError(str(error)) from error
         except OSError as error:
             raise ConfigError(f"picture {path}: {error.strerror}; give another --picture") from error
-    Console().print(f"{path}: sample {found.sample.clip_id} of {found.commit.file}", markup=False, highlight=False)
+    said = f"{path}: sample {found.sample.clip_id} of {found.commit.file}"
+    Console().print(said, markup=False, highlight=False, soft_wrap=True)

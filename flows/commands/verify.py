@@ -85,4 +85,4 @@ def _show_accounts(work: str, accounts: Accounts, console: Console, as_json: boo
         typer.echo(json.dumps({"event": "work", "work_key": work} | plain))
         return
     text = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in plain.items())
-    console.print(f"work {work}: {text}", markup=False, highlight=False)
+    console.print(f"work {work}: {text}", markup=False, highlight=False, soft_wrap=True)

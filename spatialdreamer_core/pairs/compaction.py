@@ -16,6 +16,7 @@ from spatialdreamer_core.pairs import naming
 from spatialdreamer_core.pairs.commits import ShardCommit, read_commits
 from spatialdreamer_core.pairs.manifest import IDENTITY, PAIRS, PAIRS_SCHEMA, PLACE, SCORES
 from spatialdreamer_core.pairs.plan import latest, read_plan
+from spatialdreamer_core.store.patience import patiently
 from spatialdreamer_core.store.place import Place, canonical_json
 from spatialdreamer_core.store.rows import table_bytes
 from spatialdreamer_core.store.tar import read_piece
@@ -69,7 +70,8 @@ def publish_pairs(place: Place) -> int:
     """
     tables = [table for key, record in list_works(place).items() for table in _work_tables(place, key, record)]
     manifest = PAIRS.compact(tables)
-    place.publish(naming.MANIFEST, table_bytes(manifest))
+    data = table_bytes(manifest)
+    patiently(lambda: place.publish(naming.MANIFEST, data))
     return int(manifest.num_rows)
 
 
@@ -102,7 +104,7 @@ def _shard_rows(
     planned = {row["clip_id"]: row for row in plan.filter(pc.equal(plan["shard"], commit.shard)).to_pylist()}
     rows = rows_from_shard(place, work_key, work, commit, planned)
     table = PAIRS.from_rows(rows)
-    place.publish(commit.fragment, table_bytes(table))
+    patiently(lambda: place.publish(commit.fragment, table_bytes(table)))
     return table
 
 

@@ -22,6 +22,7 @@ from spatialdreamer_core.pairs.commits import ClipRecord, clip_record
 from spatialdreamer_core.pairs.look import LookedAt
 from spatialdreamer_core.pairs.manifest import DRAWN, FILTERS, IDENTITY, MEASURES, PLACE, SCORES, STAGES
 from spatialdreamer_core.pairs.members import to_members
+from spatialdreamer_core.store.patience import patiently
 from spatialdreamer_core.store.place import Place, canonical_json
 from spatialdreamer_core.store.tar import piece_bytes
 
@@ -106,10 +107,10 @@ def publish_clip(data: bytes, row: dict[str, Any], place: Place, clock: StageClo
         with clock.stage("write"):
             digest = hashlib.sha256(data).hexdigest()
             piece = f"{naming.pieces_folder(key, shard)}/{clip}-{digest[:12]}.tar"
-            place.publish(piece, data)
+            patiently(lambda: place.publish(piece, data))
     record = ClipRecord(clip, piece, digest, len(data), row | clock.cost_row(STAGES, row["frames"]))
     where = naming.clip_key(key, shard, clip)
-    if place.create(where, canonical_json(asdict(record))):
+    if patiently(lambda: place.create(where, canonical_json(asdict(record)))):
         return record
     other = clip_record(place.read(where) or b"", where)  # another worker was first
     if piece and other.piece != piece:

@@ -10,6 +10,7 @@ from spatialdreamer_core import __version__
 from spatialdreamer_core.pairs import naming
 from spatialdreamer_core.pairs.commits import ClipRecord, Sample, ShardCommit, read_clip_records, read_commit
 from spatialdreamer_core.pairs.manifest import PAIRS
+from spatialdreamer_core.store.patience import patiently
 from spatialdreamer_core.store.place import Place
 from spatialdreamer_core.store.tar import Packed, pack
 
@@ -76,9 +77,10 @@ def pack_shard(shard: Shard, place: Place, *, run_id: str) -> PackResult:
             return PackResult(None, tuple(record.clip_id for record in wrong))
         file = naming.shard_file(shard.work_key, shard.name, packed.sha256) if with_piece else ""
         if file:
-            place.publish_file(scratch, file)
+            patiently(lambda: place.publish_file(scratch, file))
     commit = _commit(shard, chosen, packed, file, place, run_id)
-    if not place.create(naming.commit_key(shard.work_key, shard.name), commit.to_json().encode()):
+    key, data = naming.commit_key(shard.work_key, shard.name), commit.to_json().encode()
+    if not patiently(lambda: place.create(key, data)):
         other = read_commit(place, shard.work_key, shard.name)
         assert other is not None, "a commit that is there stays there"
         if other.file != file:
@@ -114,7 +116,7 @@ def _commit(
         rows.append(row)
     data = PAIRS.fragment(rows)
     fragment = naming.fragment_key(shard.work_key, shard.name, hashlib.sha256(data).hexdigest())
-    place.publish(fragment, data)
+    patiently(lambda: place.publish(fragment, data))
     return ShardCommit(
         shard=shard.name,
         file=file,
