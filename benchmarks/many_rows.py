@@ -77,6 +77,9 @@ def many_rows(rows: int, seed: int = 0) -> pa.Table:
         "comfort_verdict": _words(["unsafe", "borderline", "safe"], np.digitize(score, [50, 80])),
         "comfort_flags": pa.array([_FLAGS[n] for n in rng.integers(0, len(_FLAGS), rows)], pa.list_(pa.string())),
         "cut_jump_pct": rng.gamma(1.0, 0.3, rows),
+        "gate": _words(["fail", "review", "pass"], np.where(done, np.digitize(score, [50, 80]), 0)),
+        "gate_reasons": pa.array([[] if s >= 80 else ["comfort_score"] for s in score], pa.list_(pa.string())),
+        "take": np.ones(rows, np.int64),
     }
     columns |= {f"{stage}_s": share[:, place] * total_s for place, stage in enumerate(_STAGES)}
     measured = {"sharpness_ratio", "e_warp_ratio", "comfort_score", "comfort_verdict", "comfort_flags", "sheet"}

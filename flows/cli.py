@@ -6,6 +6,7 @@ import typer
 
 from flows.commands import (
     convert,
+    dashboard,
     depth,
     doctor,
     evaluate,
@@ -45,6 +46,7 @@ def version() -> None:
 
 app.command("convert")(convert.convert)
 app.command("report")(report.report)
+app.command("dashboard")(dashboard.dashboard)
 app.command("depth")(depth.depth)
 app.command("make-pairs")(make_pairs.make_pairs)
 app.command("verify")(verify.verify)

@@ -44,12 +44,15 @@ class Clips:
             ValueError: If a row is no manifest row.
         """
         table = rows if isinstance(rows, pa.Table) else rows_to_table(rows)
-        found, words = _codes(table["source_uri"])
+        found, words = codes_of(table["source_uri"])
         order = np.argsort(np.array(words, object)) if words else np.zeros(0, np.int64)
         rank = np.empty(len(words), np.int64)
         rank[order] = np.arange(len(words))
         source = rank[found]
-        at = np.lexsort((_reals(table["segment"]), source))
+        segment = _reals(table["segment"])
+        step = np.diff(source)
+        in_order = bool(np.all((step > 0) | ((step == 0) & (np.diff(segment) >= 0))))  # as compaction leaves it
+        at = np.arange(len(source)) if in_order else np.lexsort((segment, source))
         return cls(table, [words[place] for place in order], source[at], at)
 
     def __len__(self) -> int:
@@ -88,7 +91,7 @@ class Clips:
         """[n] A column of texts as numbers into the list of its different texts; a null is one of them."""
         if not self.has(name):
             return np.zeros(len(self), np.int64), [None]
-        codes, words = _codes(self.table[name])
+        codes, words = codes_of(self.table[name])
         return codes[self.at], words
 
     def texts(self, name: str) -> list[Any]:
@@ -165,7 +168,8 @@ def _reals(column: pa.ChunkedArray) -> Reals:
     return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
 
 
-def _codes(column: pa.ChunkedArray) -> tuple[Indices, list[Any]]:
+def codes_of(column: pa.ChunkedArray) -> tuple[Indices, list[Any]]:
+    """[n] A column of texts as numbers into the list of its different texts; a null is one of them."""
     encoded = column if pa.types.is_dictionary(column.type) else pc.dictionary_encode(column)
     whole = pa.chunked_array(encoded.chunks, encoded.type).unify_dictionaries().combine_chunks()
     words = whole.dictionary.to_pylist()

@@ -253,6 +253,19 @@ class Place:
         return time.time() - float(written.timestamp())
 
     @_translated
+    def version(self, key: str) -> str | None:
+        """A word that changes when what lies under a key does, or None if nothing does."""
+        try:
+            self._fs.invalidate_cache()
+            return str(self._fs.ukey(self.full(key)))
+        except FileNotFoundError:
+            return None
+
+    def uri(self, key: str) -> str:
+        """The path or URL of a key, for what opens files by name."""
+        return self.full(key) if self.is_local else str(self._fs.unstrip_protocol(self.full(key)))
+
+    @_translated
     def keys(self, prefix: str) -> list[str]:
         """Every key below a prefix that is a folder, sorted."""
         self._fs.invalidate_cache()

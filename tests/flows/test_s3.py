@@ -17,6 +17,9 @@ import s3fs
 from moto.server import ThreadedMotoServer
 
 from flows.config import run_config
+from flows.dashboard import queries
+from flows.dashboard.library import open_library
+from flows.dashboard.preview import preview
 from flows.report import publish_report, write_report_to
 from flows.run_convert import run_convert
 from spatialdreamer_core.errors import ConfigError, StoreError
@@ -97,6 +100,18 @@ def test_the_page_of_a_library_on_s3_is_made_again_with_its_pictures(bucket: s3f
     publish_report("s3://library/stereo")
     write_report_to("s3://library/stereo", tmp_path / "page.html")
     assert bucket.cat_file("library/stereo/report.html") == (tmp_path / "page.html").read_bytes() == page
+
+
+def test_the_dashboard_reads_a_library_on_s3_and_cuts_a_preview_out_of_it(bucket: s3fs.S3FileSystem) -> None:
+    convert()
+    library = open_library("s3://library/stereo")
+    assert queries.totals(library)["clips"] == library.rows == 3
+    clip = queries.clip_at(library, "s3://library/films/a.mkv", 1)
+    assert clip is not None
+    shown = preview(library.place, clip, "full-sbs", swapped=False)
+    assert (shown.stereo, shown.width, shown.height) == (True, 96, 32)
+    convert(source="s3://library/films/a.mkv", output="s3://library/other")
+    assert open_library("s3://library/other").version != library.version
 
 
 def test_the_bytes_are_those_of_a_local_run(bucket: s3fs.S3FileSystem, tmp_path: Path) -> None:
