@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from flows.evaluate_config import EvaluateRunConfig
 from flows.weights import weights_provider
+from infra.threads import wait_quietly
 from spatialdreamer_core.errors import WeightsError
 from spatialdreamer_core.evaluate.material import find_material
 from spatialdreamer_core.evaluate.measure import Networks
@@ -37,6 +38,7 @@ def load_networks(config: EvaluateRunConfig) -> Perceptual:
     wanted = config.evaluate
     if not wanted.lpips and not wanted.fvd:
         return Perceptual()
+    wait_quietly()
     try:
         import torch  # noqa: F401
     except ImportError as error:

@@ -67,7 +67,7 @@ def evaluate(
     lpips: Annotated[str, typer.Option(help="Networks: alex, vgg, none.", rich_help_panel=MEASURES)] = "alex,vgg",
     vgg_every: Annotated[
         int, typer.Option(help="LPIPS vgg on every so many frames: it costs the most.", rich_help_panel=MEASURES)
-    ] = 8,
+    ] = 16,
     match_every: Annotated[
         int, typer.Option(help="Match disparity on every so many frames.", rich_help_panel=MEASURES)
     ] = 4,

@@ -40,6 +40,7 @@ class StereoClip:
         shown: T times [H, W] float32, the left column that each right pixel shows by it; NaN in holes.
         disparity_from: ``given`` or ``matched``.
         order: Of the eyes, as they were found.
+        range_px: Least and most disparity that a made view may show and still be matched.
     """
 
     ref: ClipRef
@@ -50,18 +51,19 @@ class StereoClip:
     shown: list[F32]
     disparity_from: Literal["given", "matched"]
     order: Order
-
-    @property
-    def range_px(self) -> tuple[float, float]:
-        """Least and most disparity known, with room for a made view that is a little off."""
-        ends = [np.percentile(d[k], (0.5, 99.5)) for d, k in zip(self.disparity, self.known, strict=True)]
-        low, high = min(float(e[0]) for e in ends), max(float(e[1]) for e in ends)
-        room = max(4.0, 0.25 * (high - low))
-        return low - room, high + room
+    range_px: tuple[float, float]
 
     def holes(self, t: int) -> tuple[Mask, Mask]:
         """[H, W] each: interior holes of frame t, and the strip at the border that the left view never saw."""
         return hole_parts(self.shown[t])
+
+
+def range_with_room(disparity: list[F32], known: list[Mask]) -> tuple[float, float]:
+    """Least and most disparity known, px, with room for a made view that is a little off."""
+    ends = [np.percentile(d[k], (0.5, 99.5)) for d, k in zip(disparity, known, strict=True)]
+    low, high = min(float(e[0]) for e in ends), max(float(e[1]) for e in ends)
+    room = max(4.0, 0.25 * (high - low))
+    return low - room, high + room
 
 
 def hole_parts(shown: F32) -> tuple[Mask, Mask]:
@@ -119,6 +121,7 @@ def load_clip(ref: ClipRef, *, start: int, count: int, exchange_swapped: bool = 
         [forward_map(d) for d in disparity],
         "matched" if ref.disparity is None else "given",
         order,
+        range_with_room(disparity, known),
     )
 
 

@@ -78,7 +78,7 @@ class EvaluateConfig:
     frames: int = 16
     start_frame: int = 0
     lpips: tuple[LpipsName, ...] = ("alex", "vgg")
-    vgg_every: int = 8
+    vgg_every: int = 16
     match_every: int = 4
     fvd: bool = False
     depth: DepthConfig = field(default_factory=DepthConfig)

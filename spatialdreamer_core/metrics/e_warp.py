@@ -138,7 +138,7 @@ def background_end(disparity: Flow, known: Mask) -> NDArray[np.int64]:
         [H, W] columns; any column in a row that knows nothing.
     """
     h, w = disparity.shape
-    x = np.broadcast_to(np.arange(w), (h, w))
+    x = np.broadcast_to(np.arange(w, dtype=np.int32), (h, w))
     before = np.maximum.accumulate(np.where(known, x, -1), axis=1)
     after = np.minimum.accumulate(np.where(known, x, w)[:, ::-1], axis=1)[:, ::-1]
     rows = np.arange(h)[:, None]
