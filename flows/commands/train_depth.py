@@ -3,12 +3,15 @@
 import json
 import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spatialdreamer_core.depth.protocol import DepthEstimator, DepthRequest
 from spatialdreamer_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from spatialdreamer_core.training.depth.benchmark import Estimate
 
 train_depth_app = typer.Typer(name="train-depth", help="Train the depth network that ships.", no_args_is_help=True)
 
@@ -82,6 +85,15 @@ def real(
     trained = write_stills(training_stills(data), output / "train" / "measured.npz")
     developed = write_stills(development_stills(data), output / "dev" / "measured.npz")
     typer.echo(f"{trained} pictures to train, {developed} to develop with in {output}")
+
+
+def _whole(estimator: DepthEstimator) -> "Estimate":
+    import numpy as np
+
+    def run(picture: Any, partner: Any) -> Any:
+        return estimator.infer(DepthRequest(picture[None], partner[None], np.zeros(1, np.int64), np.zeros(1)))[0]
+
+    return run
 
 
 def _worker(worker: int, net: Any, options: dict[str, Any]) -> None:
@@ -173,7 +185,6 @@ def figures(
     stands still: flicker and drift. Made eyes: PSNR whole, around and inside the true holes.
     """
     import cv2
-    import numpy as np
 
     from spatialdreamer_core.config import DepthConfig
     from spatialdreamer_core.depth.builtin import BuiltinDepth
@@ -183,26 +194,39 @@ def figures(
 
     cv2.setNumThreads(1)
 
-    def whole(estimator: DepthEstimator) -> Estimate:
-        def run(picture: Any, partner: Any) -> Any:
-            return estimator.infer(DepthRequest(picture[None], partner[None], np.zeros(1, np.int64), np.zeros(1)))[0]
-
-        return run
-
-    builtin = whole(BuiltinDepth(weights=weights))
+    builtin = _whole(BuiltinDepth(weights=weights))
     competitors: dict[str, Estimate] = {
         "constant": constant,
         "ramp": ramp,
-        "cues": whole(CuesDepth()),
-        "builtin, no parallax": whole(BuiltinDepth(weights=weights, parallax=False)),
+        "cues": _whole(CuesDepth()),
+        "builtin, no parallax": _whole(BuiltinDepth(weights=weights, parallax=False)),
         "builtin": builtin,
         "builtin, sharpened": lambda picture, partner: full_size(builtin(picture, partner), picture),
-        "builtin + flip": whole(BuiltinDepth(weights=weights, flip=True)),
+        "builtin + flip": _whole(BuiltinDepth(weights=weights, flip=True)),
     }
     for name in hub or ():
-        competitors[name] = whole(create_depth_estimator(DepthConfig(name=name)))
+        competitors[name] = _whole(create_depth_estimator(DepthConfig(name=name)))
     rows = table(competitors, data, rendered, static_clip)
     text = "\n".join(json.dumps(row) for row in rows)
     typer.echo(text)
     if output is not None:
         output.write_text(text + "\n")
+
+
+@train_depth_app.command()
+def gallery(
+    clips: Annotated[list[Path], typer.Argument(help="Videos; three frames of each are shown, by their place.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The picture, .jpg or .png.")],
+    weights: Annotated[Path | None, typer.Option(help="Another .onnx than the shipped one.")] = None,
+) -> None:
+    """Show picture, depth and made eye of frames at a fifth, a half and nine tenths of each clip."""
+    import cv2
+
+    from spatialdreamer_core.depth.builtin import BuiltinDepth
+    from spatialdreamer_core.training.depth.gallery import gallery as make
+
+    sheet = make(_whole(BuiltinDepth(weights=weights)), clips)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 82] if output.suffix.lower() in (".jpg", ".jpeg") else []
+    if not cv2.imwrite(str(output), sheet[..., ::-1], quality):
+        raise ConfigError(f"gallery {output}: cannot be written; give a .jpg or .png in a folder that exists")
+    typer.echo(f"{output}: {3 * len(clips)} cases")

@@ -106,6 +106,24 @@ def _frames(path: Path, every: int, size: tuple[int, int]) -> list[U8]:
     return out
 
 
+def frames_between(path: Path, share: float, around: int, width: int) -> tuple[list[U8], int]:
+    """The frames around a place in a clip, at most ``width`` wide, and which of them is the place."""
+    with av.open(str(path)) as container:
+        stream = max(container.streams.video, key=lambda s: s.width * s.height)
+        total = sum(1 for _ in container.decode(stream))
+    middle = min(int(share * total), total - 1)
+    first, last, out = max(0, middle - around), min(total, middle + around + 1), []
+    with av.open(str(path)) as container:
+        stream = max(container.streams.video, key=lambda s: s.width * s.height)
+        for i, frame in enumerate(container.decode(stream)):
+            if first <= i < last:
+                picture = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                scale = min(1.0, width / picture.shape[1])
+                size = (2 * round(picture.shape[1] * scale / 2), 2 * round(picture.shape[0] * scale / 2))
+                out.append(np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8))
+    return out, middle - first
+
+
 def inferno_to_inverse(picture: U8) -> F32:
     """Look an inferno picture [h, w, 3] RGB back up: [h, w] in [0, 1], 1 is bright (near)."""
     table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[:, 0, ::-1].astype(

@@ -14,6 +14,7 @@ from spatialdreamer_core.training.depth.benchmark import (
 )
 from spatialdreamer_core.training.depth.eyes import Pair, eye_figures, known_everywhere
 from spatialdreamer_core.training.depth.figures import edge_f1, still_figures
+from spatialdreamer_core.training.depth.gallery import CELL, gallery
 from tests.media import scene, texture, write_video
 
 H, W = 90, 160
@@ -112,3 +113,12 @@ def test_sharpening_keeps_the_size_and_makes_steps_of_ramps():
     sharp = full_size(soft, np.asarray(picture, np.uint8))
     assert sharp.shape == (H, W)
     assert edge_f1(sharp, box(), EVERYWHERE) > edge_f1(soft, box(), EVERYWHERE) + 0.05
+
+
+def test_a_gallery_shows_three_places_of_each_clip_two_cases_a_row(tmp_path):
+    write_video(tmp_path / "a.mkv", scene(30, 64, 48))
+    sheet = gallery(ramp, [tmp_path / "a.mkv"])
+    assert sheet.shape == (2 * CELL[1], 2 * 3 * CELL[0], 3)
+    depth = sheet[: CELL[1], CELL[0] : 2 * CELL[0]].astype(int).sum(axis=2)
+    assert depth[-20:].mean() > depth[:20].mean() + 200, "near is bright"
+    assert not sheet[CELL[1] :, 3 * CELL[0] :].any(), "what is left of the last row stays black"
