@@ -146,7 +146,7 @@ class ConvertConfig:
 
     Attributes:
         quality: ``fast`` or ``best``; ``best`` estimates depth more often and at a larger size.
-        flow: Optical flow estimator, ``dis-ultrafast``, ``dis-fast`` or ``dis-medium``.
+        flow: Optical flow estimator, ``dis-ultrafast``, ``dis-fast``, ``dis-fine`` or ``dis-medium``.
         start_s: Where in each source to begin, seconds.
         duration_s: How much of each source to convert, seconds; None is all of it.
         segment_frames: Longest segment; longer shots are cut. A multiple of the key interval.
@@ -160,7 +160,7 @@ class ConvertConfig:
     fill: FillConfig = field(default_factory=FillConfig)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
     quality: Quality = "fast"
-    flow: str = "dis-fast"
+    flow: str = "dis-fine"
     start_s: float = 0.0
     duration_s: float | None = None
     segment_frames: int = 240

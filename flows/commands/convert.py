@@ -102,7 +102,8 @@ def convert(
         typer.Option("--export-depth", help="Write 16-bit PNG depth beside the result.", rich_help_panel=DEPTH),
     ] = None,
     flow: Annotated[
-        str | None, typer.Option(help="Optical flow: dis-ultrafast, dis-fast, dis-medium.", rich_help_panel=DEPTH)
+        str | None,
+        typer.Option(help="Optical flow: dis-ultrafast, dis-fast, dis-fine, dis-medium.", rich_help_panel=DEPTH),
     ] = None,
     fill: Annotated[
         Fill | None, typer.Option(help="How uncovered background is painted. [background]", rich_help_panel=DEPTH)

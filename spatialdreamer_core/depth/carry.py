@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from spatialdreamer_core.depth.guided import guided_by_grey
 from spatialdreamer_core.flow.consistency import trusted_flow, warp_by_flow
 from spatialdreamer_core.flow.dis import SMALLEST, FlowEstimator, halve, upscale_flow
 
@@ -17,11 +18,9 @@ SHRINK = 0.004
 """Added to both variances of a fit: a nearly flat picture says little of its scale, so it stays near 1."""
 DEPTH_SIGMA = 0.15
 """Disagreement (parts of the shot's range) at which a neighbour's weight has fallen to 0.44: the flow erred there."""
-APART = 0.25
-"""Two keys' depths of one pixel that differ by more are two things, not one seen twice."""
-TRUST_PX = 11
-"""Window over which trust is averaged before a frame chooses between two keys."""
-TRUST_FLOOR = 0.02
+SHARE_RADIUS_PX, SHARE_EPSILON = 12, 300.0
+"""Window and regularisation (squared grey levels) of the filter that makes the keys' shares follow the picture."""
+TRUST_FLOOR = 0.004
 """Weight left to a key that the flow does not confirm, so that a pixel seen in neither still gets the nearer key's."""
 
 
@@ -168,9 +167,18 @@ def blend_key(
 
 
 def carry(
-    depth_a: NDArray[np.float32], depth_b: NDArray[np.float32], to_a: FlowLink, to_b: FlowLink, position: float
+    depth_a: NDArray[np.float32],
+    depth_b: NDArray[np.float32],
+    to_a: FlowLink,
+    to_b: FlowLink,
+    position: float,
+    grey: NDArray[np.uint8],
 ) -> NDArray[np.float32]:
     """Make the depth of a frame between two keys by pulling both along the flow.
+
+    Each key counts by its nearness in time and by the trust in its flow. Trust comes in specks where things move fast,
+    and a choice that changed with every speck would tear surfaces, so the keys' shares are smoothed first, along the
+    picture's edges: a thing passes from one key's depth to the other's as a whole, a little in every frame.
 
     Args:
         depth_a: [h, w] of the key before, in [0, 1].
@@ -178,18 +186,19 @@ def carry(
         to_a: From the frame to the key before.
         to_b: From the frame to the key after.
         position: Where the frame lies between them, in (0, 1).
+        grey: [h, w] uint8, the frame.
 
     Returns:
-        [h, w] in [0, 1]: the mean of what the flow confirms, nearer keys counting more; the nearer key elsewhere.
+        [h, w] in [0, 1].
     """
-    near_a, near_b = 1 - position, position
+    near_a, near_b = np.float32(1 - position), np.float32(position)
     # with neither confirmed the floor decides alone; to the fourth power it is nearly the nearer key's value
-    floor_a, floor_b = np.float32(TRUST_FLOOR * near_a**4), np.float32(TRUST_FLOOR * near_b**4)
+    say_a = to_a.trust * near_a + np.float32(TRUST_FLOOR) * near_a**4
+    say_b = to_b.trust * near_b + np.float32(TRUST_FLOOR) * near_b**4
+    share = np.asarray(say_b / (say_a + say_b), np.float32)
+    share = guided_by_grey(share, grey, SHARE_RADIUS_PX, SHARE_EPSILON)
     a, b = to_a.pull(depth_a), to_b.pull(depth_b)
-    # trust comes in specks where things move fast; a choice that changed with every speck would tear surfaces
-    wide_a, wide_b = (np.asarray(cv2.blur(link.trust, (TRUST_PX, TRUST_PX)), np.float32) for link in (to_a, to_b))
-    trusts = to_a.trust, to_b.trust, wide_a, wide_b
-    return _mix(a, b, trusts, np.float32(near_a), np.float32(near_b), floor_a, floor_b)
+    return np.asarray(a + np.clip(share, 0, 1) * (b - a), np.float32)
 
 
 @njit(cache=True, nogil=True)
@@ -214,29 +223,3 @@ def _add_neighbour(
             say = weight * trust[i, j] / (doubt * doubt)
             total[i, j] += say * like_own
             weights[i, j] += say
-
-
-@njit(cache=True, nogil=True)
-def _mix(
-    a: NDArray[np.float32],
-    b: NDArray[np.float32],
-    trusts: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
-    near_a: np.float32,
-    near_b: np.float32,
-    floor_a: np.float32,
-    floor_b: np.float32,
-) -> NDArray[np.float32]:
-    trust_a, trust_b, wide_a, wide_b = trusts
-    h, w = a.shape
-    depth = np.empty((h, w), np.float32)
-    for i in range(h):
-        for j in range(w):
-            say_a = trust_a[i, j] * near_a + floor_a
-            say_b = trust_b[i, j] * near_b + floor_b
-            # A figure and what is behind it: a mean would be a third thing that is nowhere, so the one that is
-            # clearly stronger around here wins. Where neither is, surfaces pass into each other rather than tear.
-            if abs(a[i, j] - b[i, j]) > np.float32(APART):
-                say_a = (say_a + wide_a[i, j] * near_a) ** 3
-                say_b = (say_b + wide_b[i, j] * near_b) ** 3
-            depth[i, j] = (say_a * a[i, j] + say_b * b[i, j]) / (say_a + say_b)
-    return depth

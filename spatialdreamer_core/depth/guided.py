@@ -57,6 +57,35 @@ def guided_filter(values: Map, picture: NDArray[np.uint8], radius: int = RADIUS_
     return np.asarray((spread[..., :3] * guide).sum(axis=2) + spread[..., 3], np.float32)
 
 
+def guided_by_grey(values: Map, picture: NDArray[np.uint8], radius: int, epsilon: float) -> Map:
+    """The same with a grey guide: locally a linear function of its luma.
+
+    Args:
+        values: [h, w].
+        picture: [h, w] uint8, the guide.
+        radius: Of the window, pixels.
+        epsilon: Regularisation, squared grey levels.
+
+    Returns:
+        [h, w] float32.
+
+    Source: as ``guided_filter``, eq. 5, 6 and 8.
+    """
+    h, w = values.shape
+    size = (max(1, w // SUBSAMPLING), max(1, h // SUBSAMPLING))
+    guide = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
+    small = np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), np.float32)
+    window = (2 * max(1, radius // SUBSAMPLING) + 1,) * 2
+    mean, mean_guide = cv2.blur(small, window), cv2.blur(guide, window)
+    variance = cv2.blur(guide * guide, window) - mean_guide * mean_guide
+    slope = (cv2.blur(guide * small, window) - mean_guide * mean) / (variance + epsilon)
+    offset = mean - slope * mean_guide
+    slopes, offsets = (
+        cv2.resize(cv2.blur(part, window), (w, h), interpolation=cv2.INTER_LINEAR) for part in (slope, offset)
+    )
+    return np.asarray(slopes * picture + offsets, np.float32)
+
+
 def _fit(guide: Map, values: Map, window: tuple[int, int], epsilon: float) -> tuple[Map, Map]:
     """Slopes [h, w, 3] and offset [h, w] of the local linear functions, averaged over the windows of each pixel."""
     red, green, blue = (guide[..., c] for c in range(3))

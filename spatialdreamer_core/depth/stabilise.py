@@ -173,7 +173,9 @@ class DepthStabiliser:
         else:
             a, b = self.plan.key(before), self.plan.key(after)
             to_a, to_b = self._link(index, a), self._link(index, b)
-            depth = carry(self._smooth_key(before), self._smooth_key(after), to_a, to_b, (index - a) / (b - a))
+            depth = carry(
+                self._smooth_key(before), self._smooth_key(after), to_a, to_b, (index - a) / (b - a), frame.grey
+            )
         return StabilisedDepth(index, depth, frame.rgb, frame.grey)
 
     def _smooth_key(self, number: int) -> NDArray[np.float32]:

@@ -11,8 +11,12 @@ from spatialdreamer_core.errors import ConfigError
 PRESETS: dict[str, int] = {
     "dis-ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
     "dis-fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "dis-fine": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
     "dis-medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
+FINE_SCALE = 1
+"""Halvings at which ``dis-fine`` stops: OpenCV's fast presets stop at 2, which is 40 columns of a picture of 160.
+Finer and without variational refinement it costs as much as ``dis-fast`` and loses fewer small things."""
 SMALLEST = 16
 """Fewest rows or columns that DIS is given; smaller pictures are padded by their border."""
 SIZES_KEPT = 8
@@ -40,7 +44,7 @@ class FlowEstimator(Protocol):
 
 
 class DisFlow:
-    """Dense Inverse Search at one of OpenCV's presets.
+    """Dense Inverse Search at one of OpenCV's presets, or at ours.
 
     384x216 on one core: ultrafast 0.9 ms, fast 1.9 ms, medium 9.4 ms. One object serves one thread at a time.
 
@@ -82,7 +86,9 @@ class DisFlow:
         if size not in self._searches:
             if len(self._searches) >= SIZES_KEPT:
                 self._searches.clear()
-            self._searches[size] = cv2.DISOpticalFlow.create(PRESETS[self.name])
+            search = self._searches[size] = cv2.DISOpticalFlow.create(PRESETS[self.name])
+            if self.name == "dis-fine":
+                search.setFinestScale(FINE_SCALE)
         return self._searches[size]
 
 
@@ -100,7 +106,7 @@ def create_flow(name: str) -> FlowEstimator:
     """Make the optical flow estimator of that name.
 
     Args:
-        name: ``dis-ultrafast``, ``dis-fast`` or ``dis-medium``.
+        name: ``dis-ultrafast``, ``dis-fast``, ``dis-fine`` or ``dis-medium``.
 
     Raises:
         ConfigError: If no estimator has that name.

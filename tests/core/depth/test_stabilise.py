@@ -193,25 +193,42 @@ def test_a_pixel_that_neither_key_confirms_takes_the_nearer_key() -> None:
     h, w = 3, 5
     unseen = FlowLink(np.zeros((h, w, 2), np.float32), np.zeros((h, w), np.float32))
     far, near = np.full((h, w), 0.2, np.float32), np.full((h, w), 0.8, np.float32)
-    np.testing.assert_allclose(carry(far, near, unseen, unseen, 0.25), 0.2, atol=0.02)
-    np.testing.assert_allclose(carry(far, near, unseen, unseen, 0.75), 0.8, atol=0.02)
+    grey = np.full((h, w), 90, np.uint8)
+    np.testing.assert_allclose(carry(far, near, unseen, unseen, 0.25, grey), 0.2, atol=0.02)
+    np.testing.assert_allclose(carry(far, near, unseen, unseen, 0.75, grey), 0.8, atol=0.02)
 
 
 def test_where_two_keys_show_two_things_the_one_that_is_believed_is_taken() -> None:
-    still = np.zeros((2, 3, 2), np.float32)
+    still, grey = np.zeros((2, 3, 2), np.float32), np.full((2, 3), 90, np.uint8)
     seen, unseen = FlowLink(still, np.ones((2, 3), np.float32)), FlowLink(still, np.zeros((2, 3), np.float32))
     far, near = np.full((2, 3), 0.2, np.float32), np.full((2, 3), 0.8, np.float32)
-    np.testing.assert_allclose(carry(far, near, seen, unseen, 0.9), 0.2, atol=0.02)
-    np.testing.assert_allclose(carry(far, near, unseen, seen, 0.1), 0.8, atol=0.02)
-    np.testing.assert_allclose(carry(far, far + np.float32(0.1), seen, seen, 0.5), 0.25, atol=1e-5)
+    np.testing.assert_allclose(carry(far, near, seen, unseen, 0.9, grey), 0.2, atol=0.02)
+    np.testing.assert_allclose(carry(far, near, unseen, seen, 0.1, grey), 0.8, atol=0.02)
+    np.testing.assert_allclose(carry(far, far + np.float32(0.1), seen, seen, 0.5, grey), 0.25, atol=1e-5)
 
 
-def test_two_things_that_are_believed_alike_pass_into_each_other_in_time() -> None:
+def test_two_depths_that_are_believed_alike_pass_into_each_other_evenly_in_time() -> None:
     seen = FlowLink(np.zeros((2, 3, 2), np.float32), np.ones((2, 3), np.float32))
     far, near = np.full((2, 3), 0.2, np.float32), np.full((2, 3), 0.8, np.float32)
-    passing = [float(carry(far, near, seen, seen, position)[0, 0]) for position in (0.1, 0.3, 0.5, 0.7, 0.9)]
-    assert passing == sorted(passing)
-    assert (passing[0], passing[2], passing[4]) == pytest.approx((0.2, 0.5, 0.8), abs=0.02)
+    grey = np.full((2, 3), 90, np.uint8)
+    passing = [float(carry(far, near, seen, seen, position, grey)[0, 0]) for position in (0.1, 0.3, 0.5, 0.7, 0.9)]
+    assert passing == pytest.approx([0.26, 0.38, 0.5, 0.62, 0.74], abs=0.01)
+
+
+def test_specks_of_distrust_do_not_tear_a_surface_but_the_edge_of_a_thing_divides_the_keys() -> None:
+    h, w, edge = 48, 64, 30
+    still, grey = np.zeros((h, w, 2), np.float32), np.full((h, w), 40, np.uint8)
+    grey[:, edge:] = 200
+    trust = np.ones((h, w), np.float32)
+    trust[:, edge:] = 0
+    specks = np.random.default_rng(0).random((h, w)) < 0.1
+    to_a = FlowLink(still, np.where(specks, 1 - trust, trust).astype(np.float32))
+    to_b = FlowLink(still, np.where(specks, trust, 1 - trust).astype(np.float32))
+    far, near = np.full((h, w), 0.2, np.float32), np.full((h, w), 0.8, np.float32)
+    depth = carry(far, near, to_a, to_b, 0.5, grey)
+    assert depth[:, : edge - 3].std() < 0.03
+    assert depth[:, edge + 3 :].std() < 0.03
+    assert depth[:, edge + 3 :].mean() - depth[:, : edge - 3].mean() > 0.4
 
 
 def test_alignment_finds_scale_and_shift_in_spite_of_outliers_and_keeps_within_limits() -> None:
