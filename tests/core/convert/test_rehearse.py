@@ -16,5 +16,14 @@ def test_after_a_rehearsal_every_kernel_of_the_stream_is_loaded():
         if isinstance(value, Dispatcher)
     }
     entered = {name for name, kernel in kernels.items() if kernel.signatures}
-    for name in ("_upsample", "map_rows", "resample_planes", "_paint_rows", "_find_runs", "_trace", "_mix", "_snap"):
+    for name in (
+        "_upsample",
+        "map_rows",
+        "resample_planes",
+        "_paint_rows",
+        "_find_runs",
+        "_trace",
+        "_add_neighbour",
+        "_snap",
+    ):
         assert any(found.endswith(f".{name}") for found in entered), name
