@@ -103,6 +103,7 @@ class BuiltinDepth:
         self.name = "builtin" if runtime != "openvino" else "builtin-openvino"
         self.uses_partner = parallax
         self._flow = create_flow(PARALLAX_FLOW)
+        self._found: tuple[NDArray[np.uint8], NDArray[np.uint8], Parallax] | None = None
         ways = f"{'-flip' if flip else ''}{'-parallax' if parallax else ''}"
         ways += "" if runtime == "onnxruntime" else f"-{runtime}"
         self.digest = f"builtin-{VERSION}-{wanted[:16]}-{area}{ways}"
@@ -122,8 +123,16 @@ class BuiltinDepth:
         return fuse(seen, self._parallax(picture, partner)).inverse_depth
 
     def _parallax(self, picture: NDArray[np.uint8], partner: NDArray[np.uint8]) -> Parallax:
+        if (
+            self._found is not None
+            and np.array_equal(picture, self._found[0])
+            and np.array_equal(partner, self._found[1])
+        ):
+            return self._found[2]  # its share is asked for right after its depth
         grey, other = (np.asarray(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), np.uint8) for p in (picture, partner))
-        return find_parallax(self._flow, grey, other)
+        parallax = find_parallax(self._flow, grey, other)
+        self._found = picture.copy(), partner.copy(), parallax
+        return parallax
 
     def one(self, picture: NDArray[np.uint8]) -> Map:
         """Relative inverse depth [h, w] of one RGB picture [h, w, 3].

@@ -13,9 +13,10 @@ from functools import cached_property
 
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from spatialdreamer_core.flow.consistency import forward_backward_confidence, pixel_grid
+from spatialdreamer_core.flow.consistency import forward_backward_confidence
 from spatialdreamer_core.flow.dis import FlowEstimator
 
 F32 = NDArray[np.float32]
@@ -133,24 +134,37 @@ def _better(rays: _Rays, flow: F64, heading: F64, turn: F64, width: float) -> tu
     They must move together: a small turn looks much like a small travel to the side, and one after the other they
     creep along that valley.
     """
-    motion, travel = flow - rays.turns @ turn, rays.travel(heading)
-    length = np.maximum(np.hypot(travel[:, 0], travel[:, 1]), 1e-6)
-    off = (motion[:, 0] * travel[:, 1] - motion[:, 1] * travel[:, 0]) / length
-    weight = 1 / (1 + (off / width) ** 2)
-    across = np.stack([travel[:, 1], -travel[:, 0]], axis=-1) / length[:, None]
-    by_turn = -(across[:, :, None] * rays.turns).sum(axis=1)
-    by_travel = np.stack([-motion[:, 1], motion[:, 0]], axis=-1) / length[:, None]
-    by_travel -= off[:, None] * travel / (length**2)[:, None]
-    by_heading = np.stack(
-        [-by_travel[:, 0], -by_travel[:, 1], by_travel[:, 0] * rays.x + by_travel[:, 1] * rays.y], axis=-1
-    )
-    rows = np.concatenate([by_heading, by_turn], axis=1)
-    normal = (rows * weight[:, None]).T @ rows
+    normal, gradient = _normal_equations(rays.x, rays.y, flow, heading, turn, width)
     normal += DAMPING * np.diag(np.diag(normal)) + 1e-12 * np.eye(6)
     normal[:3, :3] += float(np.trace(normal)) * np.outer(heading, heading)  # its length stays 1
-    step = np.linalg.solve(normal, -(rows * weight[:, None]).T @ off)
+    step = np.linalg.solve(normal, -gradient)
     moved = heading + step[:3]
     return np.asarray(moved / np.linalg.norm(moved), np.float64), np.asarray(turn + step[3:], np.float64)
+
+
+@njit(cache=True, nogil=True)
+def _normal_equations(x: F64, y: F64, flow: F64, heading: F64, turn: F64, width: float) -> tuple[F64, F64]:
+    """J^T W J [6, 6] and J^T W r [6] of the distances r from the epipolar lines; heading first, then turn."""
+    normal, gradient, row = np.zeros((6, 6)), np.zeros(6), np.empty(6)
+    for n in range(x.size):
+        # the two rows of B(x), see _Rays.turns
+        b = (x[n] * y[n], -(1 + x[n] * x[n]), y[n]), (1 + y[n] * y[n], -x[n] * y[n], -x[n])
+        motion_x = flow[n, 0] - (b[0][0] * turn[0] + b[0][1] * turn[1] + b[0][2] * turn[2])
+        motion_y = flow[n, 1] - (b[1][0] * turn[0] + b[1][1] * turn[1] + b[1][2] * turn[2])
+        travel_x, travel_y = heading[2] * x[n] - heading[0], heading[2] * y[n] - heading[1]
+        length = max(np.sqrt(travel_x * travel_x + travel_y * travel_y), 1e-6)
+        off = (motion_x * travel_y - motion_y * travel_x) / length
+        weight = 1 / (1 + (off / width) ** 2)
+        by_x = -motion_y / length - off * travel_x / length**2
+        by_y = motion_x / length - off * travel_y / length**2
+        row[0], row[1], row[2] = -by_x, -by_y, by_x * x[n] + by_y * y[n]
+        for k in range(3):
+            row[3 + k] = -(travel_y * b[0][k] - travel_x * b[1][k]) / length
+        for k in range(6):
+            gradient[k] += weight * row[k] * off
+            for m in range(6):
+                normal[k, m] += weight * row[k] * row[m]
+    return normal, gradient
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +174,7 @@ class CameraMotion:
     Attributes:
         heading: [3] of unit length, right, down and forward; either sign.
         turn: [3] radians.
-        explained: Share of the believable flow that lies along its epipolar lines.
+        explained: Share of the believable flow that lies along its epipolar lines; 0 where no heading was looked for.
         parallax_px: Motion that no turn alone explains; a fifth of the picture has more.
     """
 
@@ -190,6 +204,10 @@ def camera_motion(flow: F32, trust: F32) -> CameraMotion | None:
     rays = _rays(columns, rows, (h, w))
     small = flow[rows, columns].astype(np.float64) / focal
     sigma = OFF_PX / focal
+    alone = small - rays.turns @ _turn_alone(rays, small, sigma)
+    parallax = float(np.percentile(np.hypot(alone[:, 0], alone[:, 1]), 80)) * focal
+    if parallax < LEAST_PX:
+        return CameraMotion(np.array([0.0, 0.0, 1.0]), np.zeros(3), 0.0, parallax)  # no heading to be found
     best: tuple[float, F64, F64] | None = None
     for first in HEADINGS:
         heading = np.array(first, np.float64) / np.linalg.norm(first)
@@ -204,8 +222,6 @@ def camera_motion(flow: F32, trust: F32) -> CameraMotion | None:
     assert best is not None
     _, heading, turn = best
     off = np.abs(_beside(small - rays.turns @ turn, rays.travel(heading)))
-    alone = small - rays.turns @ _turn_alone(rays, small, sigma)
-    parallax = float(np.percentile(np.hypot(alone[:, 0], alone[:, 1]), 80)) * focal
     return CameraMotion(heading, turn, float((off < 2 * sigma).mean()), parallax)
 
 
@@ -240,28 +256,47 @@ def find_parallax(estimator: FlowEstimator, picture: NDArray[np.uint8], partner:
     usable = _rise(found.parallax_px, LEAST_PX, ENOUGH_PX) * _rise(found.explained, STATIC, MOSTLY_STATIC)
     if usable <= 0:
         return Parallax(*_blank(shape), found.parallax_px, found.explained, 0.0)
-    columns, rows = pixel_grid(*shape)
     focal = FOCAL_OF_WIDTH * max(shape)
-    rays = _rays(columns.ravel(), rows.ravel(), shape)
-    travel = rays.travel(found.heading)
-    motion = there.reshape(-1, 2).astype(np.float64) / focal - rays.turns @ found.turn
-    squared = np.maximum((travel**2).sum(axis=-1), 1e-6)
-    inverse = ((motion * travel).sum(axis=-1) / squared).reshape(shape)
-    off_px = (np.abs(_beside(motion, travel)) * focal).reshape(shape)
-    size_px = (np.hypot(motion[:, 0], motion[:, 1]) * focal).reshape(shape)
+    inverse, along, reach = _along_travel(there, found.heading, found.turn, focal)
     believed = trust > 0.3
     if float(np.median(inverse[believed])) < 0:  # the heading's sign is free; what is seen lies before the camera
         inverse = -inverse
     # a pixel is as sure as the scene's inverse depth is long on the screen there: nowhere where the camera is heading
     low, high = np.percentile(inverse[believed], (10, 90))
-    errors = float(high - low) * focal / FLOW_NOISE_PX * np.sqrt(squared).reshape(shape)
-    steady = errors**2 / (errors**2 + SURE_SPREADS**2)
-    along = np.exp(-0.5 * (off_px / (OFF_PX + 0.06 * size_px)) ** 2)
+    errors = np.float32(float(high - low) * focal / FLOW_NOISE_PX) * reach
+    steady = errors**2 / (errors**2 + np.float32(SURE_SPREADS**2))
     ahead = inverse > -0.3 * max(float(np.percentile(inverse[believed], 75)), 1e-6)
-    confidence = trust * ahead * steady * along * usable
+    confidence = trust * ahead * steady * along * np.float32(usable)
     return Parallax(
         np.asarray(inverse, np.float32), np.asarray(confidence, np.float32), found.parallax_px, found.explained, usable
     )
+
+
+@njit(cache=True, nogil=True)
+def _along_travel(flow: F32, heading: F64, turn: F64, focal: float) -> tuple[F32, F32, F32]:
+    """What every pixel's flow says once the camera's turn is taken away.
+
+    Returns:
+        [h, w] each: inverse depth in units of the baseline; in [0, 1] how well the motion keeps to its epipolar line;
+        motion that inverse depth 1 would cause, at focal length 1.
+    """
+    h, w = flow.shape[:2]
+    inverse, along, reach = (np.empty((h, w), np.float32), np.empty((h, w), np.float32), np.empty((h, w), np.float32))
+    for i in range(h):
+        y = (i - (h - 1) / 2) / focal
+        for j in range(w):
+            x = (j - (w - 1) / 2) / focal
+            motion_x = flow[i, j, 0] / focal - (x * y * turn[0] - (1 + x * x) * turn[1] + y * turn[2])
+            motion_y = flow[i, j, 1] / focal - ((1 + y * y) * turn[0] - x * y * turn[1] - x * turn[2])
+            travel_x, travel_y = heading[2] * x - heading[0], heading[2] * y - heading[1]
+            squared = max(travel_x * travel_x + travel_y * travel_y, 1e-6)
+            length = np.sqrt(squared)
+            inverse[i, j] = (motion_x * travel_x + motion_y * travel_y) / squared
+            off_px = abs(motion_x * travel_y - motion_y * travel_x) / length * focal
+            size_px = np.sqrt(motion_x * motion_x + motion_y * motion_y) * focal
+            along[i, j] = np.exp(-0.5 * (off_px / (OFF_PX + 0.06 * size_px)) ** 2)
+            reach[i, j] = length
+    return inverse, along, reach
 
 
 def textured(picture: NDArray[np.uint8]) -> F32:
