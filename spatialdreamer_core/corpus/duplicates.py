@@ -1,7 +1,6 @@
-"""Shots that show nearly the same, by perceptual hashes, without comparing each with each."""
+"""Clips that show nearly what another shot showed, by perceptual hashes, without comparing each with each."""
 
-from collections.abc import Sequence
-from itertools import pairwise, product
+from itertools import combinations, pairwise
 from typing import Any
 
 import cv2
@@ -9,19 +8,20 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-HASHES = 3
-"""Hashes of a shot: at the beginning, in the middle and at the end."""
-PLACES = (0.1, 0.5, 0.9)
-"""Where in a shot they are taken."""
-MAX_BITS = 7
+PLACES = (1 / 6, 1 / 2, 5 / 6)
+"""Where in a clip it is hashed: evenly, so that clips cut at another place of the same shot are met within a sixth."""
+MAX_BITS = 6
+MATCHES = 2
+"""So many of a clip's hashes must be found in another shot."""
+LONGEST_WALK = 256
+"""No more than so many entries of one list are looked at, whatever the corpus."""
 _SIDE = 32
 _LOW = 8
 
 
-def shot_places(start: int, end: int) -> tuple[int, int, int]:
-    """Name the frames of a shot [start, end) that are hashed."""
-    first, middle, last = (start + int(share * (end - start)) for share in PLACES)
-    return first, middle, last
+def hash_places(frames: int) -> list[int]:
+    """Name the frames of a clip of that many that are hashed."""
+    return [min(int(share * frames), frames - 1) for share in PLACES]
 
 
 def picture_hash(grey: NDArray[np.uint8]) -> int:
@@ -41,28 +41,28 @@ def picture_hash(grey: NDArray[np.uint8]) -> int:
     return int.from_bytes(np.packbits(bits).tobytes())
 
 
-def shot_hash(greys: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint64]:
-    """Hash the frames of ``shot_places``; [3] uint64."""
-    if len(greys) != HASHES:
-        raise ValueError(f"a shot is hashed at {HASHES} frames, got {len(greys)}")
-    return np.array([picture_hash(grey) for grey in greys], np.uint64)
+def near_duplicates(hashes: NDArray[np.uint64], shots: NDArray[np.int64], max_bits: int) -> NDArray[np.int64]:
+    """Name for each clip an earlier one of another shot that it nearly repeats.
 
+    A hash is found in a shot if one of the shot's hashes differs from it by no more than ``max_bits``; a clip repeats a
+    shot if two of its hashes are found in the same place of it (in one clip or beside it), so copies that begin or end
+    elsewhere are found too. Clips of one shot never repeat each other. A clip that is itself a repeat stands for
+    nobody.
 
-def near_duplicates(hashes: NDArray[np.uint64], max_bits: int) -> NDArray[np.int64]:
-    """Name for each shot the first earlier one that it nearly repeats.
-
-    Shots are alike if each of their three hashes differs by no more than ``max_bits``. Two words that differ in so few
-    bits agree wholly in one of ``max_bits + 1`` bands (the pigeonhole principle), so only shots that share a band of
-    the first hash and a band of the middle one are compared. A shot that is itself a duplicate stands for nobody: what
-    is kept is a set of shots no two of which are alike and to one of which every other is.
+    Two words that differ in b bits agree wholly in two of b + 2 bands (the pigeonhole principle), so only hashes that
+    share two bands are compared; of lists that are long all the same, the latest ``LONGEST_WALK`` entries.
 
     Args:
-        hashes: [N, 3] uint64, in the order in which shots joined the corpus: the earlier one stays, so adding shots
-            at the end changes nothing for those before.
-        max_bits: Most bits that may differ, up to 7; below 0 nothing is alike.
+        hashes: [N, 3] uint64, of the frames of ``hash_places``.
+        shots: [N] numbers of their shots; the clips of a shot lie together, in order. The earlier clip stays, so adding
+            clips at the end changes nothing for those before.
+        max_bits: Most bits that may differ, up to 6; below 0 nothing is alike. Up to 4 a million clips take 15 s.
 
     Returns:
-        [N] int64, the number of the kept shot, or -1 for a shot that is kept itself.
+        [N] int64, the number of the kept clip, or -1 for a clip that is kept itself.
+
+    Raises:
+        ValueError: If ``max_bits`` is too large.
     """
     count = len(hashes)
     found = np.full(count, -1, np.int64)
@@ -70,62 +70,73 @@ def near_duplicates(hashes: NDArray[np.uint64], max_bits: int) -> NDArray[np.int
         return found
     if max_bits > MAX_BITS:
         raise ValueError(f"max_bits must be at most {MAX_BITS}, got {max_bits}: beyond it all pictures grow alike")
-    # equal shots first: many black or static ones would make one list long
-    same = _first_of_equals(hashes)
-    slots = np.empty(((max_bits + 1) ** 2, count), np.int32)
-    used = 0
-    for row, (first, middle) in enumerate(product(_bands(hashes[:, 0], max_bits), _bands(hashes[:, 1], max_bits))):
-        values, inverse = np.unique((first << np.uint64(32)) | middle, return_inverse=True)
-        slots[row] = inverse + used
-        used += len(values)
-    _link(np.ascontiguousarray(hashes), same, slots, np.full(used, -1, np.int32), max_bits, found)
+    edges = np.linspace(0, 64, max_bits + 3).astype(np.int64)
+    bands = np.array([((1 << int(high - low)) - 1) << int(low) for low, high in pairwise(edges)], object)
+    keys = np.array([int(a | b) for a, b in combinations(bands, 2)], np.uint64)
+    shift = 64 - min(max(int(3 * count).bit_length(), 8), 22)
+    heads = np.full((len(keys), 1 << (64 - shift)), -1, np.int32)
+    _link(np.ascontiguousarray(hashes), np.ascontiguousarray(shots), keys, shift, heads, max_bits, found)
     return found
 
 
-def _bands(words: NDArray[np.uint64], max_bits: int) -> list[NDArray[np.uint64]]:
-    """Cut 64-bit words into ``max_bits + 1`` bands; one band alone, 32 bits of it, is enough to find equals."""
-    edges = np.linspace(0, 64, max_bits + 2).astype(np.int64)
-    return [
-        (words >> np.uint64(low)) & np.uint64((1 << min(int(high - low), 32)) - 1) for low, high in pairwise(edges)
-    ]  # fmt: skip
-
-
-def _first_of_equals(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-    _, first, inverse = np.unique(hashes, axis=0, return_index=True, return_inverse=True)
-    return np.asarray(first[inverse.ravel()], np.int64)
-
-
 @njit(cache=True, nogil=True)
-def _alike(hashes: Any, i: Any, j: Any, max_bits: int) -> bool:
-    for k in range(hashes.shape[1]):
-        word, count = hashes[i, k] ^ hashes[j, k], 0
-        while word:
-            word &= word - np.uint64(1)
-            count += 1
-            if count > max_bits:
-                return False
+def _close(a: Any, b: Any, max_bits: int) -> bool:
+    word, count = a ^ b, 0
+    while word:
+        word &= word - np.uint64(1)
+        count += 1
+        if count > max_bits:
+            return False
     return True
 
 
 @njit(cache=True, nogil=True)
-def _link(hashes: Any, same: Any, slots: Any, head: Any, max_bits: int, found: Any) -> None:
-    """Walk the shots in order; the kept ones of each slot form a list, from the latest to the first."""
-    rows, count = slots.shape
-    before = np.full((rows, count), -1, np.int32)
+def _repeats(hashes: Any, shots: Any, i: int, j: int, max_bits: int) -> bool:
+    """Count how many of clip i's hashes are found in clip j and beside it."""
+    matches = 0
+    for k in range(hashes.shape[1]):
+        near = False
+        for other in range(max(j - 1, 0), min(j + 2, i)):
+            if shots[other] == shots[j]:
+                for m in range(hashes.shape[1]):
+                    near = near or _close(hashes[i, k], hashes[other, m], max_bits)
+        matches += near
+    return matches >= MATCHES
+
+
+@njit(cache=True, nogil=True)
+def _link(hashes: Any, shots: Any, keys: Any, shift: int, heads: Any, max_bits: int, found: Any) -> None:
+    """Walk the clips in order; the hashes of kept ones form lists by each pair of bands, from the latest to the first.
+
+    An entry counts hashes: clip * 3 + place. A shot that stands still would fill one list alone, so a hash that is like
+    the latest of its own shot there is left out.
+    """
+    count, places = hashes.shape
+    before = np.full((keys.shape[0], count * places), -1, np.int32)
+    mixer = np.uint64(0x9E3779B97F4A7C15)
+    turn = np.uint64(shift)
     for i in range(count):
-        if same[i] != i:
-            found[i] = same[i] if found[same[i]] < 0 else found[same[i]]
-            continue
         best = np.int64(-1)
-        for row in range(rows):
-            j = head[slots[row, i]]
-            while j >= 0:
-                if (best < 0 or j < best) and _alike(hashes, i, j, max_bits):
-                    best = j
-                j = before[row, j]
+        for k in range(places):
+            for row in range(keys.shape[0]):
+                entry, walked = heads[row, ((hashes[i, k] & keys[row]) * mixer) >> turn], 0
+                while entry >= 0 and walked < LONGEST_WALK:
+                    j = np.int64(entry) // places
+                    better = shots[j] != shots[i] and (best < 0 or j < best)
+                    better = better and _close(hashes[i, k], hashes[j, entry % places], max_bits)
+                    if better and _repeats(hashes, shots, i, j, max_bits):
+                        best = j
+                    entry = before[row, entry]
+                    walked += 1
+        found[i] = best
         if best >= 0:
-            found[i] = best
             continue
-        for row in range(rows):
-            before[row, i] = head[slots[row, i]]
-            head[slots[row, i]] = i
+        for k in range(places):
+            for row in range(keys.shape[0]):
+                slot = ((hashes[i, k] & keys[row]) * mixer) >> turn
+                latest = np.int64(heads[row, slot])
+                own = latest >= 0 and shots[latest // places] == shots[i]
+                if own and _close(hashes[i, k], hashes[latest // places, latest % places], max_bits):
+                    continue
+                before[row, i * places + k] = latest
+                heads[row, slot] = i * places + k

@@ -155,8 +155,8 @@ class FilterConfig:
         max_bars_share: Most of the height or width that black bars may take.
         min_flow_confidence: Least share of pixels whose flow comes back.
         min_likeness: Least correlation of neighbouring frames along the flow; less is a cut within the clip.
-        max_duplicate_bits: Shots whose perceptual hashes (64 bits) differ by no more are near-duplicates; the later
-            one is left out. -1 keeps all.
+        max_duplicate_bits: Pictures whose perceptual hashes (64 bits) differ by no more are alike; a clip most of which
+            another shot has shown is left out, see ``corpus.duplicates``. -1 keeps all.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
@@ -174,7 +174,7 @@ class FilterConfig:
     max_duplicate_bits: int = 4
 
     def __post_init__(self) -> None:
-        _check("duplicate bits", self.max_duplicate_bits, -1, 7)
+        _check("duplicate bits", self.max_duplicate_bits, -1, 6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,8 @@
 import hashlib
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from spatialdreamer_core.corpus.buckets import choose_bucket, place_clip
 from spatialdreamer_core.corpus.clips import Clip, cut_clips, require_clips
-from spatialdreamer_core.corpus.duplicates import picture_hash, shot_places
+from spatialdreamer_core.corpus.duplicates import hash_places, picture_hash
 from spatialdreamer_core.corpus.split import split_of
 from spatialdreamer_core.dvg.config import PairsConfig
 from spatialdreamer_core.errors import StoreError
@@ -35,7 +35,7 @@ class LookedAt:
         info: Probed.
         scan: Scanned.
         clips: Cut from its shots, in order.
-        hashes: [S, 3] uint64, what each shot looks like; see ``corpus.duplicates``.
+        hashes: [C, 3] uint64, what each clip looks like; see ``corpus.duplicates``.
     """
 
     info: SourceInfo
@@ -71,7 +71,7 @@ def look_at(uri: str, config: PairsConfig, place: Place) -> LookedAt:
     scanned = scan(uri, info, on_picture=look)
     clips = cut_clips(scanned.shot_starts, len(scanned.pts), config.clips)
     require_clips(uri, clips, len(scanned.pts), config.clips)
-    looked = LookedAt(info, scanned, tuple(clips), _shot_hashes(scanned, np.array(hashes, np.uint64)))
+    looked = LookedAt(info, scanned, tuple(clips), _clip_hashes(clips, np.array(hashes, np.uint64)))
     place.publish(where, looked_to_bytes(looked))
     return looked
 
@@ -91,7 +91,7 @@ def read_looked(source_id: str, config: PairsConfig, place: Place) -> LookedAt:
 
 def found_clips(looked: LookedAt, config: PairsConfig, depth_digest: str) -> pa.Table:
     """List a source's clips as rows of ``CLIPS_FOUND``, with what speaks against each."""
-    rows = [_row(looked, clip, config, depth_digest) for clip in looked.clips]
+    rows = [_row(looked, number, config, depth_digest) for number in range(len(looked.clips))]
     return pa.Table.from_pylist(rows, schema=CLIPS_FOUND)
 
 
@@ -101,12 +101,12 @@ def grey_picture(picture: VideoFrame) -> NDArray[np.uint8]:
     return np.asarray(small.to_ndarray(), np.uint8)
 
 
-def _shot_hashes(scanned: SourceScan, hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    bounds = [*scanned.shot_starts.tolist(), len(scanned.pts)]
-    return np.stack([hashes[list(shot_places(start, end))] for start, end in pairwise(bounds)])
+def _clip_hashes(clips: Sequence[Clip], hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    return np.stack([hashes[[clip.indices[place] for place in hash_places(clip.frames)]] for clip in clips])
 
 
-def _row(looked: LookedAt, clip: Clip, config: PairsConfig, depth_digest: str) -> dict[str, Any]:
+def _row(looked: LookedAt, number: int, config: PairsConfig, depth_digest: str) -> dict[str, Any]:
+    clip = looked.clips[number]
     info, pts, video = looked.info, looked.scan.pts, looked.info.video
     width, height = choose_bucket(
         video.width, video.height, config.clips.buckets, sample_aspect=video.sample_aspect, bars=looked.scan.letterbox
@@ -133,7 +133,7 @@ def _row(looked: LookedAt, clip: Clip, config: PairsConfig, depth_digest: str) -
         "split": split_of(info.source_id, config.val_share),
         "depth_digest": depth_digest,
         "upscale": placement.upscale,
-        **dict(zip(HASHES, looked.hashes[clip.shot].tolist(), strict=True)),
+        **dict(zip(HASHES, looked.hashes[number].tolist(), strict=True)),
         "status": "planned",
     }
     if placement.upscale > config.clips.max_upscale:

@@ -31,7 +31,7 @@ BYTES_PER_PIXEL = 3.5
 """What a pixel of a clip usually takes in a shard, for filling shards: three lossless videos, mask and disparity."""
 
 HASHES = ("hash_first", "hash_middle", "hash_last")
-"""Columns with what a clip's shot looks like; see ``corpus.duplicates``."""
+"""Columns with what a clip looks like; see ``corpus.duplicates``."""
 
 CLIPS_FOUND: pa.Schema = pa.schema(
     {**IDENTITY, **SCORES, **dict.fromkeys(HASHES, pa.uint64()), "status": TEXT, "reason": TEXT, "message": TEXT}
@@ -198,37 +198,45 @@ def _missing_from(found: pa.Table, plan: pa.Table) -> pa.Table:
 
 
 def without_duplicates(new: pa.Table, plan: pa.Table, max_bits: int) -> pa.Table:
-    """Mark the clips of new shots that nearly repeat an earlier shot as filtered.
+    """Mark new clips that nearly repeat another shot as filtered.
 
     Args:
         new: Rows of ``CLIPS_FOUND``.
         plan: Rows of earlier generations, whose clips stay.
         max_bits: See ``near_duplicates``.
     """
-    columns = ["source_id", "shot", *HASHES]
-    both = pa.concat_tables([part.filter(pc.equal(part["status"], "planned")).select(columns) for part in (plan, new)])
+    # of two that are alike, the one planned before stays, then the one of more pixels; a shot's clips lie together
+    order = ("upscale", "source_id", "shot", "start_frame")
+    parts = [
+        part.filter(pc.equal(part["status"], "planned"))
+        .select(["clip_id", *order, *HASHES])
+        .sort_by([(name, "ascending") for name in order])
+        for part in (plan, new)
+    ]
+    both = pa.concat_tables(parts)
     if max_bits < 0 or both.num_rows == 0:
         return new
-    numbered = both.append_column("row", pa.array(np.arange(both.num_rows)))
-    shots = numbered.group_by(["source_id", "shot"]).aggregate([("row", "min")]).sort_by("row_min")
-    first = both.take(shots["row_min"])
-    kept = near_duplicates(np.stack([first[name].to_numpy() for name in HASHES], axis=1), max_bits)
-    if not (kept >= 0).any():
+    hashes = np.stack([both[name].to_numpy() for name in HASHES], axis=1)
+    kept = near_duplicates(hashes, _shot_numbers(both), max_bits)[parts[0].num_rows :]
+    repeats = parts[1].select(["clip_id"]).filter(pa.array(kept >= 0))
+    if repeats.num_rows == 0:
         return new
-    repeats = first.select(["source_id", "shot"]).filter(pa.array(kept >= 0))
-    like = first.take(pa.array(kept[kept >= 0]))
-    repeats = repeats.append_column("like_source", like["source_id"]).append_column("like_shot", like["shot"])
-    # a join loses the order, so the rows are numbered
-    keys = new.select(["source_id", "shot", "status"]).append_column("row", pa.array(np.arange(new.num_rows)))
-    joined = keys.join(repeats, ["source_id", "shot"], join_type="left outer").sort_by("row")
-    repeated = pc.and_(pc.is_valid(joined["like_shot"]), pc.equal(joined["status"], "planned"))
+    like = both.take(pa.array(kept[kept >= 0]))
+    at = pc.index_in(new["clip_id"], value_set=repeats["clip_id"].combine_chunks())
+    repeated = pc.and_(pc.is_valid(at), pc.equal(new["status"], "planned"))
     said = pc.binary_join_element_wise(
-        "looks like shot ", pc.cast(joined["like_shot"], TEXT), " of source ", joined["like_source"], ""
+        "looks like shot ", pc.cast(like["shot"].take(at), TEXT), " of source ", like["source_id"].take(at), ""
     )
     for name, value in (("status", "filtered"), ("reason", "duplicate"), ("message", said)):
         column = pc.if_else(repeated, value, new[name])
         new = new.set_column(new.column_names.index(name), new.schema.field(name), column)
     return new
+
+
+def _shot_numbers(clips: pa.Table) -> NDArray[np.int64]:
+    """Number the shots of clips; a shot that an earlier generation knows keeps its number."""
+    sources = clips["source_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    return np.asarray(sources * (int(pc.max(clips["shot"]).as_py()) + 1) + clips["shot"].to_numpy(), np.int64)
 
 
 def _left_behind(plan: pa.Table, closed: "Closed") -> pa.Table:
