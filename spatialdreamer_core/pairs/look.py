@@ -46,7 +46,7 @@ class LookedAt:
 
 def look_key(config: PairsConfig) -> str:
     """Name what looking at a source depends on besides the source: 16 hex digits."""
-    identity = {"stage": "look", "clipper": CLIPPER, "clips": asdict(config.clips)}
+    identity = {"stage": "look", "clipper": CLIPPER, "hashed": "clips", "clips": asdict(config.clips)}
     return hashlib.sha256(canonical_json(identity)).hexdigest()[:16]
 
 

@@ -10,7 +10,7 @@ from spatialdreamer_core.corpus.buckets import fit, place_clip
 from spatialdreamer_core.depth.imported import ImportedDepth
 from spatialdreamer_core.depth.protocol import DepthRequest
 from spatialdreamer_core.dvg.config import PairsConfig
-from spatialdreamer_core.dvg.depth import clip_depth
+from spatialdreamer_core.dvg.depth import clip_depth, steepen
 from spatialdreamer_core.dvg.draw import draw
 from spatialdreamer_core.errors import DepthError, FlatDepthError
 
@@ -91,3 +91,16 @@ def test_constant_or_broken_depth_is_refused_with_its_reason(
             placement=place_clip(W, H, (W, H)),
         )  # fmt: skip
     assert caught.value.reason == reason
+
+
+def test_short_ramps_become_steps_where_they_stand_and_slopes_stay() -> None:
+    truth = np.full((60, 90), 0.2, np.float32)
+    truth[20:50, 30:60] = 0.7
+    truth[:, 75] = 0.9  # a thin thing
+    smeared = np.asarray(cv2.GaussianBlur(truth, (0, 0), 0.7), np.float32)
+    steps = steepen(smeared)
+    assert np.abs(steps - truth)[:, :70].mean() < 0.2 * np.abs(smeared - truth)[:, :70].mean()
+    assert np.abs(steps[30, 20:70] - truth[30, 20:70]).max() < 0.01
+    assert steps[:, 75].min() > 0.4
+    slope = np.repeat(np.linspace(0, 1, 40, dtype=np.float32)[:, None], 30, axis=1)
+    assert (steepen(slope) == slope).all()
