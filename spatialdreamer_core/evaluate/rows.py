@@ -18,6 +18,7 @@ _IDENTITY = {
     "code_version": TEXT,
     "lpips_weights": TEXT,  # digests, null where not measured
     "i3d_weights": TEXT,
+    "depth_digest": TEXT,  # own-depth: of the estimator's weights and code
 }
 _WHAT = {
     "frames": COUNT,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from spatialdreamer_core import __version__
+from spatialdreamer_core.config import DepthConfig
 from spatialdreamer_core.depth.protocol import DepthEstimator
 from spatialdreamer_core.depth.registry import create_depth_estimator
 from spatialdreamer_core.errors import MaterialError
@@ -196,11 +197,19 @@ class Evaluation:
 
     def _own_depth(self, clip: StereoClip, method: Method, depths: dict[str, OwnDepth]) -> OwnDepth:
         config = method.depth or self.config.depth
+        if config.name not in depths:
+            depths[config.name] = own_depth(clip.left, self._estimator(config), config)
+        return depths[config.name]
+
+    def _estimator(self, config: DepthConfig) -> DepthEstimator:
         if config.name not in self._estimators:
             self._estimators[config.name] = create_depth_estimator(config)
-        if config.name not in depths:
-            depths[config.name] = own_depth(clip.left, self._estimators[config.name], config)
-        return depths[config.name]
+        return self._estimators[config.name]
+
+    def _depth_digest(self, method: Method) -> str | None:
+        if self.config.protocol != "own-depth" or method.kind not in ("warp", "fill"):
+            return None
+        return self._estimator(method.depth or self.config.depth).digest
 
     def _features(self, views: Clip) -> list[float] | None:
         network = self.perceptual.networks.i3d
@@ -222,6 +231,7 @@ class Evaluation:
             "code_version": __version__,
             "lpips_weights": weights or None,
             "i3d_weights": self.perceptual.i3d_weights,
+            "depth_digest": self._depth_digest(method),
             "frames": len(clip.left),
             "width": int(clip.left.shape[2]),
             "height": int(clip.left.shape[1]),
@@ -240,7 +250,7 @@ class Evaluation:
             "content": content,
             "method": asdict(method),
             "settings": settings,
-            "weights": [self.perceptual.lpips_weights, self.perceptual.i3d_weights],
+            "weights": [self.perceptual.lpips_weights, self.perceptual.i3d_weights, self._depth_digest(method)],
         }
         if method.kind == "views":
             total = hashlib.sha256()

@@ -111,6 +111,7 @@ def test_own_depth_finds_one_scale_for_every_method(tmp_path: Path) -> None:
         # the truth is (BOARD - WALL) px from far to near; the depth given below spans about its 0 to 1
         assert row["scale_strength_pct"] == pytest.approx(100 * (BOARD - WALL) / W, rel=0.2)
         assert row["epe_px"] < 1
+        assert row["depth_digest"] == "known-1"
     assert found["walk", "identity"]["scale_strength_pct"] is None
     assert json.loads(found["walk", "ours"]["settings"])["protocol"] == "own-depth"
 
