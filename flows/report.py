@@ -1,14 +1,17 @@
 """The page of an output place, made from its manifest when a conversion ends, or by ``spatialdreamer report``."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
+from typing import Any, Literal
 
 from spatialdreamer_core.errors import StoreError
+from spatialdreamer_core.pairs import naming
+from spatialdreamer_core.pairs.compaction import publish_pairs
+from spatialdreamer_core.pairs.manifest import PAIRS
 from spatialdreamer_core.report.page import COLUMNS, write_report
-from spatialdreamer_core.store.manifest import compact, read_columns, read_fragment, table_bytes
+from spatialdreamer_core.report.pairs_page import COLUMNS as PAIRS_COLUMNS
+from spatialdreamer_core.report.pairs_page import write_pairs_report
+from spatialdreamer_core.store.manifest import CLIPS, compact, read_fragment, table_bytes
 from spatialdreamer_core.store.place import Place, store_error
 from tasks.convert_library import FRAGMENTS
 
@@ -26,14 +29,17 @@ def publish_manifest(output: str) -> int:
 
 
 def refresh_manifest(output: str) -> int:
-    """Compact what a conversion that is still under way has done so far; gives the number of rows.
+    """Compact what a run that is still under way has done so far; gives the number of rows.
 
     Raises:
         StoreError: If there is nothing to gather.
     """
-    if not Place(output).keys(FRAGMENTS):
-        raise StoreError(f"{output}: no conversion has written anything there; give the output of one")
-    return publish_manifest(output)
+    place = Place(output)
+    if place.keys(FRAGMENTS):
+        return publish_manifest(output)
+    if place.keys(naming.FRAGMENTS):
+        return publish_pairs(place)
+    raise StoreError(f"{output}: no conversion has written anything there; give the output of one")
 
 
 def publish_report(output: str) -> None:
@@ -43,9 +49,9 @@ def publish_report(output: str) -> None:
         StoreError: If there is no manifest, it cannot be read, or it names a picture outside of the output.
     """
     place = Place(output)
-    table = _read(place)
+    write = _writer(place)
     with place.scratch(".html") as path:
-        _write(place, table, path)
+        write(path)
         place.publish_file(path, REPORT)
 
 
@@ -55,26 +61,39 @@ def write_report_to(output: str, path: Path) -> None:
     Raises:
         StoreError: See ``publish_report``; also if the file cannot be written.
     """
-    place = Place(output)
-    table = _read(place)
+    write = _writer(Place(output))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(place, table, path)
+        write(path)
     except OSError as error:
         raise store_error(error, f"page {path}") from error
 
 
-def _write(place: Place, table: pa.Table, path: Path) -> None:
-    write_report(table, lambda row: read_picture(place, row), path)
+def _writer(place: Place) -> Callable[[Path], None]:
+    """Read the manifest, of conversions or else of pairs; gives what writes its page to a file."""
+    kind, name = manifest_of(place)
+    with place.local_copy(name) as path:
+        if kind == "clips":
+            clips = CLIPS.read_columns(path, COLUMNS, f"{place} {name}")
+            return lambda page: write_report(clips, lambda row: read_picture(place, row), page)
+        pairs = PAIRS.read_columns(path, PAIRS_COLUMNS, f"{place} {name}")
+        return lambda page: write_pairs_report(pairs, page)
 
 
-def _read(place: Place) -> pa.Table:
-    if place.size(MANIFEST) is None:
-        raise StoreError(
-            f"{place}: no {MANIFEST} there; give the output of a conversion, and --refresh if it is still under way"
-        )
-    with place.local_copy(MANIFEST) as path:
-        return read_columns(path, COLUMNS, f"{place} {MANIFEST}")
+def manifest_of(place: Place) -> tuple[Literal["clips", "pairs"], str]:
+    """What an output place holds, and the key of its manifest.
+
+    Raises:
+        StoreError: If it holds none.
+    """
+    if place.size(MANIFEST) is not None:
+        return "clips", MANIFEST
+    if place.size(naming.MANIFEST) is not None:
+        return "pairs", naming.MANIFEST
+    raise StoreError(
+        f"{place}: no {MANIFEST} there; give the output of a conversion, and run "
+        f"`spatialdreamer report {place} --refresh` if it is still under way"
+    )
 
 
 def read_picture(place: Place, row: Mapping[str, Any]) -> bytes | None:

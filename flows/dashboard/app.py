@@ -12,6 +12,7 @@ import streamlit as st
 
 from flows.dashboard import queries
 from flows.dashboard.library import Library, checked_key, latest
+from flows.dashboard.pairs import show_pairs
 from flows.dashboard.preview import Preview, preview
 from spatialdreamer_core.errors import SpatialDreamerError
 from spatialdreamer_core.metrics.gate import GATES
@@ -34,6 +35,9 @@ def main(url: str) -> None:
         return
     st.html("<style>.block-container { padding-top: 3rem; }</style>")
     st.markdown(f"#### Library {escaped(url)}")
+    if library.kind == "pairs":
+        show_pairs(library)
+        return
     views: dict[str, Callable[[Library], None]] = {
         "Progress": show_progress,
         "Quality": show_quality,
@@ -48,6 +52,8 @@ def main(url: str) -> None:
 
 def prepare(library: Library) -> None:
     """Ask what the first view needs."""
+    if library.kind == "pairs":
+        return
     for query in (queries.totals, queries.progress, queries.files):
         query(library)
 

@@ -7,16 +7,18 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from flows.report import MANIFEST
+from flows.report import manifest_of
 from spatialdreamer_core.errors import StoreError
+from spatialdreamer_core.pairs.manifest import PAIRS
 from spatialdreamer_core.report.clips import codes_of
-from spatialdreamer_core.store.manifest import read_columns
+from spatialdreamer_core.report.pairs_page import COLUMNS as PAIRS_COLUMNS
+from spatialdreamer_core.store.manifest import CLIPS
 from spatialdreamer_core.store.place import Place
 
 COLUMNS = (
@@ -39,6 +41,7 @@ class Library:
 
     Attributes:
         place: The output place.
+        kind: ``clips`` of a conversion or training ``pairs``; the table is called ``clips`` for both.
         version: Changes when the manifest does.
         rows: How many.
         settings: Every different settings text; the column ``asked`` of ``clips`` counts into it.
@@ -46,6 +49,7 @@ class Library:
     """
 
     place: Place
+    kind: Literal["clips", "pairs"]
     version: str
     rows: int
     settings: list[str | None]
@@ -75,13 +79,7 @@ def manifest_version(place: Place) -> str:
     Raises:
         StoreError: If there is none.
     """
-    version = place.version(MANIFEST)
-    if version is None:
-        raise StoreError(
-            f"{place}: no {MANIFEST} there; give the output of a conversion, and run "
-            f"`spatialdreamer report {place} --refresh` if it is still under way"
-        )
-    return version
+    return str(place.version(manifest_of(place)[1]))
 
 
 def open_library(url: str) -> Library:
@@ -91,11 +89,15 @@ def open_library(url: str) -> Library:
         StoreError: If there is none, or it is torn or foreign.
     """
     place = Place(url)
+    kind, name = manifest_of(place)
     version = manifest_version(place)
-    with place.local_copy(MANIFEST) as path:
-        table = read_columns(path, COLUMNS, f"{place} {MANIFEST}")
-    asked, settings = codes_of(table["settings"])
-    table = table.drop_columns(["settings"]).append_column("asked", pa.array(asked, pa.int32()))
+    with place.local_copy(name) as path:
+        schema, columns = (CLIPS, COLUMNS) if kind == "clips" else (PAIRS, PAIRS_COLUMNS)
+        table = schema.read_columns(path, columns, f"{place} {name}")
+    settings: list[str | None] = []
+    if kind == "clips":
+        asked, settings = codes_of(table["settings"])
+        table = table.drop_columns(["settings"]).append_column("asked", pa.array(asked, pa.int32()))
     table = table.append_column("number", pa.array(np.arange(table.num_rows)))
     connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
     connection.execute("SET TimeZone = 'UTC'")
@@ -105,7 +107,7 @@ def open_library(url: str) -> Library:
     connection.execute("SET python_enable_replacements = false")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
-    return Library(place, version, table.num_rows, settings, connection)
+    return Library(place, kind, version, table.num_rows, settings, connection)
 
 
 class Latest:

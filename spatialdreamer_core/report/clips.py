@@ -35,25 +35,30 @@ class Clips:
     source: Indices
     at: Indices
     _read: dict[str, Reals] = field(default_factory=dict)  # whole columns, shared by all that are parts of one
+    _words: dict[str, tuple[Indices, list[Any]]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Iterable[Row] | pa.Table) -> "Clips":
+    def of(cls, rows: Iterable[Row] | pa.Table, order: str = "segment") -> "Clips":
         """Take rows or a table.
+
+        Args:
+            rows: Of the manifest of conversions, or any table with ``source_uri``, ``status`` and ``order``.
+            order: Column that orders the clips of a source.
 
         Raises:
             ValueError: If a row is no manifest row.
         """
         table = rows if isinstance(rows, pa.Table) else rows_to_table(rows)
         found, words = codes_of(table["source_uri"])
-        order = np.argsort(np.array(words, object)) if words else np.zeros(0, np.int64)
+        by_name = np.argsort(np.array(words, object)) if words else np.zeros(0, np.int64)
         rank = np.empty(len(words), np.int64)
-        rank[order] = np.arange(len(words))
+        rank[by_name] = np.arange(len(words))
         source = rank[found]
-        segment = _reals(table["segment"])
+        segment = _reals(table[order])
         step = np.diff(source)
         in_order = bool(np.all((step > 0) | ((step == 0) & (np.diff(segment) >= 0))))  # as compaction leaves it
         at = np.arange(len(source)) if in_order else np.lexsort((segment, source))
-        return cls(table, [words[place] for place in order], source[at], at)
+        return cls(table, [words[place] for place in by_name], source[at], at)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -61,7 +66,12 @@ class Clips:
     @cached_property
     def done(self) -> Mask:
         """[n] Whether each clip was made."""
-        return np.asarray(pc.equal(self.table["status"], "done").to_numpy(zero_copy_only=False), bool)[self.at]
+        return self.is_("status", "done")
+
+    @cached_property
+    def failed(self) -> Mask:
+        """[n] Whether each clip failed; of pairs some are neither."""
+        return self.is_("status", "failed")
 
     @cached_property
     def starts(self) -> Indices:
@@ -91,8 +101,15 @@ class Clips:
         """[n] A column of texts as numbers into the list of its different texts; a null is one of them."""
         if not self.has(name):
             return np.zeros(len(self), np.int64), [None]
-        codes, words = codes_of(self.table[name])
+        if name not in self._words:
+            self._words[name] = codes_of(self.table[name])
+        codes, words = self._words[name]
         return codes[self.at], words
+
+    def is_(self, name: str, word: str) -> Mask:
+        """[n] Where a column of texts has that word."""
+        codes, words = self.words(name)
+        return codes == words.index(word) if word in words else np.zeros(len(self), np.bool_)
 
     def texts(self, name: str) -> list[Any]:
         """[n] The values of a column: texts, or lists of them."""
@@ -107,7 +124,7 @@ class Clips:
 
     def only(self, which: Mask | Indices) -> "Clips":
         """Some of the rows, of the same sources."""
-        return Clips(self.table, self.uris, self.source[which], self.at[which], self._read)
+        return Clips(self.table, self.uris, self.source[which], self.at[which], self._read, self._words)
 
     def per_file(self, values: Reals, how: np.ufunc) -> Reals:
         """[files] ``np.add``, ``np.fmin`` or ``np.fmax`` of a column over the clips of each source.

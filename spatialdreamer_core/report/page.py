@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -42,11 +42,16 @@ def write_report(
         path: Local file.
         title: Head of the page.
     """
+    write_page(render_report(rows, sheets, title=title), path)
+
+
+def write_page(text: str, path: str | Path) -> None:
+    """Write a page as a local file that appears whole or not at all."""
     path = Path(path)
     scratch = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         with scratch.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(render_report(rows, sheets, title=title))
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(path)
@@ -66,10 +71,64 @@ def render_report(rows: Iterable[Row] | pa.Table, sheets: SheetReader, *, title:
         ValueError: If a row is no manifest row.
     """
     clips = Clips.of(rows)
-    names = _short_names(clips.uris)
+    names = short_names(clips.uris)
     columns = columns_over_time(clips, names)
     done = clips.only(clips.done)
     shown = Sheets(clips, sheets, names)
+    plots = [
+        (
+            "Depth",
+            "Disparity, % of the width, over the video: 1st to 99th percentile, and the median",
+            disparity_plot(columns),
+        ),
+        ("Holes", "Painted share of the made eye, %, over the video: mean, and the largest (pale)", hole_plot(columns)),
+        ("Comfort", "Clips by score; 80 and more is safe, below 50 is not", comfort_plot(clips.real("comfort_score"))),
+        (
+            "Strength",
+            "Clips by the disparity range of their shot, % of the width",
+            spread_plot(done.real("strength_pct"), "Clips by strength", "strength"),
+        ),
+        ("Speed", "Clips by frames per second of the worker that made them", speed_plot(done)),
+    ]
+    return render(
+        title=title,
+        headline=summary.headline(clips),
+        tiles=summary.tiles(clips),
+        failures=summary.failures(clips, names),
+        plots=plots,
+        bars=[("Where the time goes", "Worker time by stage", summary.stage_bars(clips, summary.STAGES))],
+        hosts=summary.hosts(clips),
+        worst=[(head, shown.take(picked, tell)) for head, picked, tell in worst(clips)],
+        gallery=shown.take(typical(clips), most=MOST_SHEETS),
+        settings=summary.settings(clips),
+        tables={"files": file_table(clips), "clips": clip_table(clips)},
+        names=names,
+        footer="Limits and formula of the comfort score: see the documentation of metrics/comfort.py.",
+    )
+
+
+def speed_plot(done: Clips) -> Markup | None:
+    """How fast the clips that were made were made."""
+    return spread_plot(done.real("fps"), "Clips by frames per second of their worker", "frames/s")
+
+
+def render(
+    *,
+    tables: dict[str, Any],
+    names: dict[str, str],
+    plots: Sequence[tuple[str, str, Markup | None]],
+    bars: Sequence[tuple[str, str, Sequence[tuple[str, float, str]]]],
+    **parts: Any,
+) -> str:
+    """Put a page together.
+
+    Args:
+        tables: By the id and head of their section; see ``tables.table``.
+        names: How to call each file.
+        plots: (head, what it shows, drawing); those without drawing are left out.
+        bars: (head, what they show, rows of label, share and words); those without rows are left out.
+        parts: The rest of what ``template.html`` names.
+    """
     environment = Environment(
         loader=PackageLoader("spatialdreamer_core.report", "."),
         autoescape=select_autoescape(["html"]),
@@ -78,37 +137,28 @@ def render_report(rows: Iterable[Row] | pa.Table, sheets: SheetReader, *, title:
         lstrip_blocks=True,
     )
     environment.filters["thousands"] = summary.count
-    tables = {"files": file_table(clips), "clips": clip_table(clips)}
+    used = _used_names(tables, names)
     return environment.get_template("template.html").render(
-        title=title,
-        headline=summary.headline(clips),
-        tiles=summary.tiles(clips),
-        failures=summary.failures(clips, names),
-        disparity=disparity_plot(columns),
-        holes=hole_plot(columns),
-        comfort=comfort_plot(clips.real("comfort_score")),
-        strength=spread_plot(done.real("strength_pct"), "Clips by strength", "strength"),
-        speed=spread_plot(done.real("fps"), "Clips by frames per second of their worker", "frames/s"),
-        stages=summary.stage_bars(clips),
-        hosts=summary.hosts(clips),
-        worst=[(head, shown.take(picked, tell)) for head, picked, tell in worst(clips)],
-        gallery=shown.take(typical(clips), most=MOST_SHEETS),
-        settings=summary.settings(clips),
-        data=_json(tables | _used_names(tables, names) | {"safe": SAFE_FROM, "borderline": BORDERLINE_FROM}),
+        tables=list(tables),
+        plots=[plot for plot in plots if plot[2] is not None],
+        bars=[bar for bar in bars if bar[2]],
+        data=_json(used | {"tables": tables, "safe": SAFE_FROM, "borderline": BORDERLINE_FROM}),
+        **parts,
     )
 
 
 def _used_names(tables: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     """Names and addresses of the files that the tables show, and their numbers changed to places in those."""
-    used = sorted({number for table in tables.values() for number in table["columns"][0][3]})
+    lists = [table["columns"][0] for table in tables.values() if table["columns"][0][1] == "name"]
+    used = sorted({number for column in lists for number in column[3]})
     place = {number: at for at, number in enumerate(used)}
     uris = list(names)
-    for table in tables.values():
-        table["columns"][0][3] = [place[number] for number in table["columns"][0][3]]
+    for column in lists:
+        column[3] = [place[number] for number in column[3]]
     return {"names": [names[uris[number]] for number in used], "uris": [uris[number] for number in used]}
 
 
-def _short_names(uris: Iterable[str]) -> dict[str, str]:
+def short_names(uris: Iterable[str]) -> dict[str, str]:
     """The last part of each path; where two files share it, with the folder before."""
     tails = {uri: uri.rstrip("/").replace("\\", "/").rsplit("/", 2) for uri in uris}
     often = Counter(tail[-1] for tail in tails.values())

@@ -72,8 +72,7 @@ def worst(clips: Clips) -> list[Group]:
         return _first(-values, values > at_least)
 
     score = clips.real("comfort_score")
-    verdict, words = clips.words("gate")
-    fails = clips.done & (verdict == words.index("fail")) if "fail" in words else np.zeros(len(clips), bool)
+    fails = clips.done & clips.is_("gate", "fail")
     again = clips.done & (clips.real("take") == 2)
     groups: Sequence[Group] = [
         ("Fail the gate", _first(score, fails), lambda row: "for " + ", ".join(row["gate_reasons"] or ())),

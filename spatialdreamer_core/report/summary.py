@@ -1,6 +1,7 @@
 """What the page says in words and numbers: the headline, the tiles, the failures, the machines, the settings."""
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,8 +46,8 @@ def tiles(clips: Clips) -> list[tuple[str, str, str]]:
         ("Clips", count(len(clips)), f"{count(len(done))} done, {count(len(clips) - len(done))} failed"),
         ("Video", duration(video_s), plural(frames, "frame")),
     ]
-    if (wall_s := _wall_s(done)) is not None:
-        found.append(("Wall time", duration(wall_s), f"{frames / wall_s:,.1f} frames/s" if wall_s else ""))
+    if (wall := wall_s(done)) is not None:
+        found.append(("Wall time", duration(wall), f"{frames / wall:,.1f} frames/s" if wall else ""))
     if work_s:
         found.append(("Worker time", duration(work_s), f"{frames / work_s:,.1f} frames/s per worker"))
     if work_s and video_s:
@@ -71,7 +72,7 @@ def _gate(clips: Clips) -> tuple[str, str, str] | None:
     return ("Gate", f"{100 * times.get('pass', 0) / judged:.0f} %", detail)
 
 
-def _wall_s(clips: Clips) -> float | None:
+def wall_s(clips: Clips) -> float | None:
     """Seconds during which any clip was worked on: pauses between runs do not count."""
     if not (clips.has("started_at") and clips.has("ended_at")):
         return None
@@ -85,13 +86,28 @@ def _wall_s(clips: Clips) -> float | None:
     return float((end[-1] - begin[0] - pauses) / 1e6)
 
 
-def stage_bars(clips: Clips) -> list[tuple[str, float, float]]:
-    """Add up worker time: (stage, seconds, share of all), the dearest first; what no stage claims is ``other``."""
-    seconds = {stage: float(np.nansum(clips.real(f"{stage}_s"))) for stage in STAGES}
+def stage_bars(clips: Clips, stages: Sequence[str]) -> list[tuple[str, float, str]]:
+    """Add up worker time: (stage, share of all, in words), the dearest first; what no stage claims is ``other``."""
+    seconds = {stage: float(np.nansum(clips.real(f"{stage}_s"))) for stage in stages}
     seconds["other"] = max(0.0, float(np.nansum(clips.real("total_s"))) - sum(seconds.values()))
-    total = sum(seconds.values())
-    ranked = sorted(seconds.items(), key=lambda item: -item[1])
-    return [(stage, spent, spent / total) for stage, spent in ranked if spent > 0]
+    return shares({stage: spent for stage, spent in seconds.items() if spent > 0}, percent)
+
+
+def shares(amounts: Mapping[str, float], tell: Callable[[float, float], str]) -> list[tuple[str, float, str]]:
+    """(label, share of all, in words), the largest first."""
+    total = sum(amounts.values())
+    ranked = sorted(amounts.items(), key=lambda item: -item[1])
+    return [(label, amount / total, tell(amount, amount / total)) for label, amount in ranked]
+
+
+def percent(_: float, share: float) -> str:
+    """The share alone."""
+    return f"{100 * share:.1f} %"
+
+
+def count_and_percent(amount: float, share: float) -> str:
+    """How many, and the share."""
+    return f"{count(int(amount))}, {100 * share:.1f} %"
 
 
 def hosts(clips: Clips) -> list[tuple[str, str, str, str, str]]:
@@ -113,7 +129,7 @@ def hosts(clips: Clips) -> list[tuple[str, str, str, str, str]]:
 
 def failures(clips: Clips, names: dict[str, str]) -> list[dict[str, Any]]:
     """Failed clips by reason, the most frequent first."""
-    failed = clips.only(~clips.done)
+    failed = clips.only(clips.failed)
     reason, reasons = failed.words("reason")
     message, messages = failed.words("message")
     groups = []

@@ -39,7 +39,7 @@ def table(columns: Sequence[Column], of: int) -> dict[str, Any]:
 
 def clip_table(clips: Clips) -> dict[str, Any]:
     """Every clip, or the ``MOST_CLIPS`` that most need a look."""
-    kept = _neediest(clips.real("comfort_score"), ~clips.done, MOST_CLIPS)
+    kept = neediest(clips.real("comfort_score"), ~clips.done, MOST_CLIPS)
     shown = clips.only(kept)
     failed = ~shown.done
     verdicts, flags, reasons, gates, crossed = (
@@ -107,7 +107,7 @@ def file_table(clips: Clips) -> dict[str, Any]:
     lowest = clips.per_file(score, np.fmin)
     with np.errstate(invalid="ignore", divide="ignore"):
         fps = np.where(work_s > 0, frames / work_s, np.nan)
-    kept = _neediest(lowest, failed > 0, MOST_FILES)
+    kept = neediest(lowest, failed > 0, MOST_FILES)
     status = np.where(failed == each, "failed", np.where(failed > 0, "partly failed", "done"))
     notes = notes_of_files(clips)
     columns = [
@@ -145,7 +145,7 @@ def file_table(clips: Clips) -> dict[str, Any]:
     return table(columns, len(clips.uris))
 
 
-def _neediest(score: Any, failed: Any, most: int) -> Indices:
+def neediest(score: Any, failed: Any, most: int) -> Indices:
     """The rows to keep, in their order: failed ones before those of the lowest score."""
     if len(score) <= most:
         return np.arange(len(score))

@@ -23,14 +23,16 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.commands import dashboard as command
-from flows.dashboard import queries
+from flows.dashboard import pairs, queries
 from flows.dashboard.app import escaped
 from flows.dashboard.library import Latest, Library, checked_key, open_library
 from flows.dashboard.preview import preview
 from spatialdreamer_core.errors import StoreError
+from spatialdreamer_core.pairs.manifest import PAIRS
 from spatialdreamer_core.store.manifest import write_fragment
 from spatialdreamer_core.store.place import Place
 from tests.browser import asked_for, browser, needs_browser
+from tests.core.report.test_pairs_page import ROWS as PAIR_ROWS
 from tests.flows import conftest
 from tests.media import scene, write_video
 
@@ -163,6 +165,24 @@ def test_a_new_manifest_is_read_and_an_old_one_is_not_read_again(tmp_path: Path)
     assert latest() is first
     write_fragment(ROWS[:2], tmp_path / "manifest.parquet")
     assert (first.rows, latest().rows) == (5, 2)
+
+
+def test_a_dataset_of_pairs_is_asked_other_questions(tmp_path: Path) -> None:
+    PAIRS.write(PAIR_ROWS, tmp_path / "pairs.parquet")
+    library = open_library(str(tmp_path))
+    found = pairs.totals(library)
+    assert (library.kind, found["clips"], found["pairs"], found["train"], found["shards"]) == ("pairs", 5, 3, 1, 2)
+    reasons = {(row["outcome"], row["why"]): row["clips"] for row in pairs.left_out(library).to_pylist()}
+    assert reasons == {
+        ("review", "few_holes"): 1,
+        ("review", "steady"): 1,
+        ("reject", "few_holes"): 1,
+        ("filtered", "dark"): 1,
+        ("failed", "decode_failed"): 1,
+    }
+    assert pairs.shards(library)["pairs"].to_pylist() == [2, 1]
+    assert sum(pairs.holes(library)["pairs"].to_pylist()) == 4
+    assert pairs.by_source(library)["file"].to_pylist() == ["films/b.mp4", "films/a.mp4"]
 
 
 def test_names_are_shown_as_they_stand() -> None:

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flows.cli import app
+from spatialdreamer_core.pairs.manifest import PAIRS
 from spatialdreamer_core.store.manifest import write_fragment
 from tests.flows.conftest import Library
 
@@ -56,6 +57,12 @@ def test_refresh_gathers_what_a_conversion_under_way_has_done(library: Library) 
 def test_an_empty_manifest_makes_a_page_that_says_so(tmp_path: Path) -> None:
     assert report(library_of(tmp_path / "out")).exit_code == DONE
     assert "Nothing has been converted yet" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_dataset_of_pairs_has_its_page_too(tmp_path: Path) -> None:
+    PAIRS.write([{"source_uri": "a.mp4", "status": "filtered", "reason": "dark"}], tmp_path / "pairs.parquet")
+    assert report(tmp_path).exit_code == DONE
+    assert "0 pairs made" in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.parametrize("option", [(), ("--refresh",)])

@@ -74,7 +74,7 @@ class Page(HTMLParser):
             self.words.append(data)
 
     def cells(self, table, column):
-        found = {label: (kind, values) for label, kind, _, values in self.data[table]["columns"]}
+        found = {label: (kind, values) for label, kind, _, values in self.data["tables"][table]["columns"]}
         kind, values = found[column]
         return [self.data["names"][value] for value in values] if kind == "name" else values
 
@@ -221,7 +221,7 @@ def test_of_a_large_library_the_tables_hold_what_most_needs_a_look(monkeypatch):
     page = Page(render_report(rows, no_sheet))
     assert page.cells("clips", "File") == ["0.mp4", "1.mp4", "2.mp4", "6.mp4"]
     assert page.cells("files", "File") == ["0.mp4", "6.mp4"]
-    assert (page.data["clips"]["of"], page.data["files"]["of"]) == (7, 7)
+    assert tuple(page.data["tables"][name]["of"] for name in ("clips", "files")) == (7, 7)
     assert "Files 7 6 finished" in page.text
 
 
