@@ -56,7 +56,8 @@ def by_source(library: Library) -> pa.Table:
     return library.ask(f"""
         SELECT source_uri AS file, count(*) AS clips, count(*) FILTER (verdict = 'train') AS train,
                count(*) FILTER (status = 'filtered') AS filtered, count(*) FILTER (status = 'failed') AS failed
-        FROM clips GROUP BY source_uri ORDER BY count(*) FILTER (verdict = 'train') / count(*), count(*) DESC, file LIMIT {MOST_ROWS}
+        FROM clips GROUP BY source_uri
+        ORDER BY count(*) FILTER (verdict = 'train') / count(*), count(*) DESC, file LIMIT {MOST_ROWS}
     """)
 
 
