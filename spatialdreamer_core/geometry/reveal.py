@@ -15,6 +15,8 @@ COLOUR_AGREES, COLOUR_DIFFERS = 5.0, 12.0
 # The largest change of exposure between the frames that is compensated rather than distrusted.
 EXPOSURE_MAX = 6.0
 FEATHER_PX = 2
+LEAST_RUN_PX = 4
+"""Narrower runs, more than half of all, are not looked up: their background's ends say what is between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ def _trace(luma: Any, holes: Any, neighbour: Any, levels: float, out: Any) -> No
     margin = int(np.ceil(4.0 / to_low_x))
     for i in range(runs.row.size):
         y, toward = runs.row[i], runs.side[i]
-        if toward == 0:
+        if toward == 0 or runs.stop[i] - runs.start[i] < LEAST_RUN_PX:
             continue
         # The end itself may be half foreground; read the background's disparity and flow further in.
         end = runs.stop[i] if toward == 1 else runs.start[i] - 1

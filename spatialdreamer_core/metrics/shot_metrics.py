@@ -44,7 +44,7 @@ class SegmentMetrics:
         self,
         flow: FlowEstimator,
         *,
-        every: int = 8,
+        every: int = 12,
         every_vertical: int = 32,
         limits: ComfortLimits | None = None,
     ) -> None:
