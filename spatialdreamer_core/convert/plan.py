@@ -28,11 +28,13 @@ class ShotPlan:
         depth_range: Raw depth that becomes inverse depth 0 and 1.
         stereo: Strength and convergence.
         parallax: The most of a sampled picture that motion tells about, in [0, 1]; None if the estimator does not look.
+        confidence: How far the shot's depth may be trusted, in [0, 1]; None if nobody said.
     """
 
     depth_range: DepthRange
     stereo: ShotStereo
     parallax: float | None = None
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,14 @@ from spatialdreamer_core.convert.small import small_rgb, small_size
 from spatialdreamer_core.convert.source_depth import frame_offset, source_depth
 from spatialdreamer_core.depth.imported import for_source
 from spatialdreamer_core.depth.normalise import normalise, shot_range
-from spatialdreamer_core.depth.protocol import DepthEstimator, DepthRequest, estimate, parallax_share, uses_partner
+from spatialdreamer_core.depth.protocol import (
+    DepthEstimator,
+    DepthRequest,
+    confidence,
+    estimate,
+    parallax_share,
+    uses_partner,
+)
 from spatialdreamer_core.errors import UnreadableSourceError
 from spatialdreamer_core.geometry.disparity import choose_stereo
 from spatialdreamer_core.store.place import Place
@@ -33,6 +40,8 @@ from spatialdreamer_core.video.source import SourceInfo, SourceScan
 
 SAMPLE_EVERY = 16
 """Frames between the pictures whose depth decides a shot's range."""
+JUDGE_EVERY = 8 * SAMPLE_EVERY
+"""Frames between the pictures whose depth the estimator is asked to judge."""
 PARTNER_AFTER = 4
 """Frames from a sampled picture to the partner that shows it parallax."""
 THUMBNAIL = (32, 18)
@@ -50,6 +59,7 @@ class ShotSampler:
         estimator: Depth.
         thumbnails: Reduced depth by frame.
         parallax: How much of a sampled picture motion tells about, by frame, if the estimator looks at motion.
+        sure: How far the depth of some of them may be trusted, by frame, if the estimator says so.
     """
 
     info: SourceInfo
@@ -57,6 +67,7 @@ class ShotSampler:
     estimator: DepthEstimator
     thumbnails: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     parallax: dict[int, float] = field(default_factory=dict)
+    sure: dict[int, float] = field(default_factory=dict)
     _waiting: tuple[int, NDArray[np.uint8], float] | None = None
 
     def __call__(self, index: int, picture: VideoFrame) -> None:
@@ -64,6 +75,7 @@ class ShotSampler:
         if index == 0:  # the scan may begin again
             self.thumbnails.clear()
             self.parallax.clear()
+            self.sure.clear()
             self._waiting = None
         place = index % SAMPLE_EVERY
         if place != 0 and not (place == PARTNER_AFTER and uses_partner(self.estimator)):
@@ -99,6 +111,8 @@ class ShotSampler:
         self.thumbnails[index] = look(self.estimator, rgb, partner, index, seconds)
         if (share := parallax_share(self.estimator, _request(rgb, partner, index, seconds))) is not None:
             self.parallax[index] = share
+        if index % JUDGE_EVERY == 0 and (sure := confidence(self.estimator, rgb)) is not None:
+            self.sure[index] = sure
 
 
 def look(
@@ -166,7 +180,10 @@ def _plan_shots(info: SourceInfo, scanned: SourceScan, sampler: ShotSampler) -> 
         depth_range = shot_range(raw)
         stereo = choose_stereo([normalise(frame, depth_range) for frame in raw], sampler.config.stereo)
         shares = [sampler.parallax[i] for i in range(first, int(end), SAMPLE_EVERY) if i in sampler.parallax]
-        shots.append(ShotPlan(depth_range, stereo, max(shares) if shares else None))
+        sure = [value for index, value in sampler.sure.items() if start <= index < end]
+        shots.append(
+            ShotPlan(depth_range, stereo, max(shares) if shares else None, float(np.mean(sure)) if sure else None)
+        )
     return tuple(shots)
 
 

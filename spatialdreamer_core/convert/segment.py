@@ -28,6 +28,8 @@ from spatialdreamer_core.video.layouts import depth_plane, file_count, pack, pac
 from spatialdreamer_core.video.segments import Segment
 from spatialdreamer_core.video.source import ColourInfo, VideoInfo
 
+LEAST_CONFIDENCE = 0.4
+"""Confidence of an estimator in a shot's depth below which its rows say so."""
 LEAST_PARALLAX = 0.05
 """Share of a picture that motion must tell about somewhere in a shot, or its row says that there is no parallax."""
 
@@ -252,7 +254,9 @@ def _notes(plan: SourcePlan, config: ConvertConfig, maker: EyeMaker) -> list[str
         notes.append(f"eyes padded to even sizes, {size.eye_width}x{size.eye_height}")
     if config.fill.temporal and config.fill.name == "background" and not maker.reach:
         notes.append("pictures too large to look for background in neighbouring frames")
-    parallax = plan.shots[maker.segment.shot].parallax
-    if parallax is not None and parallax < LEAST_PARALLAX:
+    shot = plan.shots[maker.segment.shot]
+    if shot.confidence is not None and shot.confidence < LEAST_CONFIDENCE:
+        notes.append(f"depth of this shot is hardly to be trusted (confidence {shot.confidence:.2f})")
+    if shot.parallax is not None and shot.parallax < LEAST_PARALLAX:
         notes.append("no usable parallax in this shot: its depth comes from single pictures")
     return notes
