@@ -37,7 +37,12 @@ def assets(
     ],
     clips: Annotated[list[Path], typer.Option("--clip", help="Freely licensed video, or a folder of it.")],
     pictures: Annotated[list[Path] | None, typer.Option("--pictures", help="Picture, or a folder of them.")] = None,
-    skies: Annotated[list[Path] | None, typer.Option("--skies", help="Equirectangular .exr files.")] = None,
+    skies: Annotated[
+        list[Path] | None,
+    skies: Annotated[
+        list[Path] | None, typer.Option(help="Equirectangular .exr files, or .exr.js modules of @pmndrs/assets.")
+    ] = None,
+    ] = None,
 ) -> None:
     """Collect photographs, skies and the hand-labelled pictures."""
     from spatialdreamer_core.training.depth.labels import lay_out
@@ -46,7 +51,7 @@ def assets(
     videos = _files(clips, (".mp4", ".mkv", ".webm", ".avi"))
     stills = _files(pictures or [], (".png", ".jpg", ".jpeg"))
     photos = prepare_photos(videos, stills, output / "photos")
-    domes = prepare_domes(_files(skies or [], (".exr",)), output / "domes")
+    domes = prepare_domes(_files(skies or [], (".exr", ".js")), output / "domes")
     labelled = lay_out(videos, stills, output / "points")
     typer.echo(f"{photos} photographs, {domes} skies, {labelled} labelled pictures in {output}")
 

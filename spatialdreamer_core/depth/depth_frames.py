@@ -20,6 +20,7 @@ from spatialdreamer_core.depth.coloured import (
     nearest_colours,
     recognise_colours,
 )
+from spatialdreamer_core.depth.exr import read_exr
 from spatialdreamer_core.errors import DepthError
 
 PICTURES = (".png", ".exr", ".tif", ".tiff")
@@ -114,7 +115,7 @@ class PictureFolder:
     def read(self, index: int, h: int, w: int) -> Map:
         """See ``DepthFrames.read``."""
         file = self._files[index]
-        picture = _read_exr(file) if file.suffix.lower() == ".exr" else _read_picture(file)
+        picture = _first_channel(file) if file.suffix.lower() == ".exr" else _read_picture(file)
         if picture.ndim == 2:
             return resize_depth(picture.astype(np.float32), h, w)
         if self._colours is None:
@@ -299,12 +300,6 @@ def _read_picture(file: Path) -> NDArray[Any]:
     return np.asarray(picture)
 
 
-def _read_exr(file: Path) -> NDArray[np.float32]:
-    try:
-        with av.open(str(file), format="exr_pipe") as container:
-            frame = next(container.decode(video=0))
-        planes = [frame] if frame.format.name.startswith("gray") else [frame.reformat(format="gbrpf32le")]
-        values = planes[0].to_ndarray()
-    except (av.FFmpegError, StopIteration, ValueError) as error:
-        raise DepthError(f"depth {file}: no EXR picture that can be read: {error}") from error
-    return np.asarray(values if values.ndim == 2 else values[..., 0], np.float32)
+def _first_channel(file: Path) -> NDArray[np.float32]:
+    picture = read_exr(file)
+    return picture if picture.ndim == 2 else picture[..., 0]

@@ -1,7 +1,8 @@
 """Lay out what worlds are textured with: frames of clips, pictures and skies, in one folder."""
 
+import base64
+import binascii
 import logging
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,7 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialdreamer_core.depth.exr import read_exr
+from spatialdreamer_core.errors import DepthError
+
 logger = logging.getLogger(__name__)
+
+BRIGHTEST = 60.0
+"""Suns are cut here: one texel of a thousand times that would light whole scenes by itself."""
 
 
 def clip_frames(path: Path, count: int) -> list[NDArray[np.uint8]]:
@@ -46,16 +53,29 @@ def _write(path: Path, picture: NDArray[np.uint8]) -> None:
 
 
 def prepare_domes(skies: Iterable[Path], output: Path) -> int:
-    """Turn equirectangular OpenEXR skies into linear [256, 512, 3] .npy; gives their number."""
-    os.environ.setdefault("OPENCV_IO_ENABLE_OPENEXR", "1")
+    """Turn equirectangular OpenEXR skies into linear [256, 512, 3] .npy; gives their number.
+
+    Args:
+        skies: ``.exr`` files, or ``.exr.js`` modules of the npm package @pmndrs/assets, which hold one as base64.
+        output: Folder.
+    """
     output.mkdir(parents=True, exist_ok=True)
     count = 0
     for path in skies:
-        sky = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        if sky is None:
+        try:
+            sky = read_sky(path)
+        except (DepthError, binascii.Error):
             logger.warning("sky %s: cannot be read, left out", path)
             continue
-        linear = cv2.resize(sky[..., 2::-1].astype(np.float32), (512, 256), interpolation=cv2.INTER_AREA)
-        np.save(output / f"{path.stem}.npy", np.ascontiguousarray(linear))
+        linear = cv2.resize(sky, (512, 256), interpolation=cv2.INTER_AREA)
+        np.save(output / f"{path.name.partition('.')[0]}.npy", np.ascontiguousarray(linear))
         count += 1
     return count
+
+
+def read_sky(path: Path) -> NDArray[np.float32]:
+    """Linear light [H, W, 3] RGB, between 0 and ``BRIGHTEST``."""
+    data = path.read_bytes()
+    if path.suffix == ".js":
+        data = base64.b64decode(data.partition(b"base64,")[2].partition(b"'")[0], validate=True)
+    return np.asarray(np.clip(np.nan_to_num(read_exr(data)), 0, BRIGHTEST), np.float32)
