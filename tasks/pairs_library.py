@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from spatialdreamer_core.dvg.config import PairsConfig
 from spatialdreamer_core.errors import ClipError
 from spatialdreamer_core.pairs import naming
-from spatialdreamer_core.pairs.commits import ClipRecord, ShardCommit, read_clip_records, read_commits
+from spatialdreamer_core.pairs.commits import ClipRecord, ShardCommit, each_commit, read_clip_records
 from spatialdreamer_core.pairs.compaction import failed_row, list_works, register_work, source_failed_key
 from spatialdreamer_core.pairs.manifest import PAIRS, STAGES
 from spatialdreamer_core.pairs.pack import PackResult, Shard, forget_clips
@@ -102,6 +102,19 @@ class _Open:
     through: set[str] = field(default_factory=set)  # clips with a record
 
 
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """What the driver remembers of a finished shard: counts."""
+
+    samples: int
+    filtered: int
+    frames: int
+
+    @staticmethod
+    def of(commit: ShardCommit) -> "_Finished":
+        return _Finished(len(commit.samples), len(commit.filtered), commit.frames)
+
+
 class PairsLibrary:
     """Turns outcomes into jobs and rows; knows nothing of where jobs run.
 
@@ -131,7 +144,7 @@ class PairsLibrary:
         self._work = Work("", "")
         self._plan: pa.Table = PLAN.empty_table()
         self._rows = ShardRows(self._plan)
-        self._commits: dict[str, ShardCommit] = {}
+        self._finished: dict[str, _Finished] = {}
         self._found: list[pa.Table] = []
         self._where: dict[str, str] = {}  # source id -> where it lies now
         self._lost: dict[str, Failure] = {}  # uri -> why it cannot be read
@@ -172,7 +185,7 @@ class PairsLibrary:
             clips_done=self._counts["clips_done"],
             clips_filtered=self._filtered,
             clips_failed=self._counts["clips_failed"],
-            shards=sum(bool(commit.file) for commit in self._commits.values()),
+            shards=sum(shard.samples > 0 for shard in self._finished.values()),
             frames_made=self._counts["frames_made"],
             held_s=executor.slots * work_s,
             stage_s=self._stage_s,
@@ -193,9 +206,9 @@ class PairsLibrary:
         self._work = outcome.value
         patiently(lambda: register_work(self._place, self._work.key, self._work.depth_name, self._config))
         self._plan = latest(read_plan(self._place, self._work.key))
-        self._commits = read_commits(self._place, self._work.key)
+        self._closed()
         open_rows = self._plan.filter(
-            pc.invert(pc.is_in(self._plan["shard"], pa.array([*self._commits, None], pa.string())))
+            pc.invert(pc.is_in(self._plan["shard"], pa.array([*self._finished, None], pa.string())))
         )
         planned = open_rows["source_uri"].unique().to_pylist()
         self._uris += sorted(set(planned) - set(self._uris))  # what was begun is finished, whatever is named now
@@ -246,29 +259,30 @@ class PairsLibrary:
         plan = latest(patiently(make))
         self._plan = PLAN.empty_table()  # earlier generations, no longer needed
         planned = plan.filter(pc.equal(plan["status"], "planned"))
-        self._filtered = plan.num_rows - planned.num_rows + sum(len(c.filtered) for c in self._commits.values())
+        self._filtered = plan.num_rows - planned.num_rows + sum(s.filtered for s in self._finished.values())
         self._counts["frames"] = pc.sum(planned["frames"]).as_py() or 0
         self._counts["clips_failed"] += len(self._set_aside)
-        for commit in self._commits.values():
-            self._counts["clips_done"] += len(commit.samples)
-            self._counts["frames_done"] += (len(commit.samples) + len(commit.filtered)) * commit.frames
+        for shard in self._finished.values():
+            self._counts["clips_done"] += shard.samples
+            self._counts["frames_done"] += (shard.samples + shard.filtered) * shard.frames
         self._rows = ShardRows(plan)
-        self._to_open = [name for name in reversed(self._rows.names) if name not in self._commits]
+        self._to_open = [name for name in reversed(self._rows.names) if name not in self._finished]
         self._forget_packed()
         self._tell()
 
     def _closed(self) -> Closed:
-        self._commits = read_commits(self._place, self._work.key)
-        through = list(self._set_aside)
-        for commit in self._commits.values():
-            through += (*(sample.clip_id for sample in commit.samples), *commit.filtered)
-        return Closed(list(self._commits), through)
+        self._finished.clear()
+        through = [pa.array(sorted(self._set_aside), pa.string())]
+        for commit in each_commit(self._place, self._work.key):
+            self._finished[commit.shard] = _Finished.of(commit)
+            through.append(pa.array([*(sample.clip_id for sample in commit.samples), *commit.filtered], pa.string()))
+        return Closed(list(self._finished), pa.chunked_array(through))
 
     def _forget_packed(self) -> None:
         """Finish what a crash between a shard's commit and its tidying left."""
         start = f"{naming.work_folder(self._work.key)}/clips/"
         for shard in {key.removeprefix(start).split("/")[0] for key in self._place.keys(start.rstrip("/"))}:
-            if shard in self._commits:
+            if shard in self._finished:
                 forget_clips(self._place, self._work.key, shard)
 
     def _open_more(self) -> Iterator[Job]:
@@ -352,7 +366,7 @@ class PairsLibrary:
                 uri = self._where.get(opened.planned[clip]["source_id"], opened.planned[clip]["source_uri"])
                 yield self._clip_job(opened.planned[clip] | {"source_uri": uri}, again=1)
             return
-        self._commits[shard.name] = result.commit
+        self._finished[shard.name] = _Finished.of(result.commit)
         del self._open[shard.name]
         self._tell(f"shard {shard.name}: {len(result.commit.samples)} samples, {result.commit.bytes / 1e6:.0f} MB")
 

@@ -1,13 +1,15 @@
 """Records that say what is finished: of a clip in an open shard, and of a shard. They come after what they name."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from spatialdreamer_core.errors import StoreError
 from spatialdreamer_core.pairs import naming
 from spatialdreamer_core.store.place import Place, canonical_json
+
+RECORDS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +106,17 @@ def shard_commit(data: bytes, where: str) -> ShardCommit:
         ) from error
 
 
-def read_commits(place: Place, work_key: str) -> dict[str, ShardCommit]:
-    """Every finished shard of this work, by name: one listing, then the records."""
+def each_commit(place: Place, work_key: str) -> Iterator[ShardCommit]:
+    """Every finished shard of this work, in order of names: one listing, then the records, some at a time."""
     keys = [key for key in place.keys(naming.commits_folder(work_key)) if key.endswith(".json")]
-    commits = (shard_commit(data, key) for key, data in place.read_many(keys).items())
-    return {commit.shard: commit for commit in commits}
+    for at in range(0, len(keys), RECORDS_AT_ONCE):
+        for key, data in place.read_many(keys[at : at + RECORDS_AT_ONCE]).items():
+            yield shard_commit(data, key)
+
+
+def read_commits(place: Place, work_key: str) -> dict[str, ShardCommit]:
+    """Every finished shard of this work, by name; a record holds some hundred bytes for every sample."""
+    return {commit.shard: commit for commit in each_commit(place, work_key)}
 
 
 def read_commit(place: Place, work_key: str, shard: str) -> ShardCommit | None:

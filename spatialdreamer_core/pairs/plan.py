@@ -140,6 +140,8 @@ def _one_each(table: pa.Table, which: Literal["min", "max"]) -> pa.Table:
     """The first or the last row of every clip, in order."""
     numbered = table.append_column("row", pa.array(np.arange(table.num_rows)))
     rows = numbered.group_by("clip_id").aggregate([("row", which)])[f"row_{which}"].to_numpy()
+    if len(rows) == table.num_rows:
+        return table
     return table.take(pa.array(np.sort(rows), pa.int64()))
 
 
@@ -154,7 +156,12 @@ class Closed:
     """
 
     shards: Sequence[str]
-    clips: Sequence[str]
+    clips: pa.ChunkedArray
+
+    @staticmethod
+    def none() -> "Closed":
+        """Nothing is finished."""
+        return Closed([], pa.chunked_array([], TEXT))
 
 
 def extend_plan(
@@ -242,7 +249,7 @@ def _shot_numbers(clips: pa.Table) -> NDArray[np.int64]:
 def _left_behind(plan: pa.Table, closed: "Closed") -> pa.Table:
     """Planned clips of finished shards that are not through."""
     finished = plan.filter(pc.is_in(plan["shard"], value_set=pa.array(closed.shards, TEXT)))
-    behind = finished.filter(pc.invert(pc.is_in(finished["clip_id"], value_set=pa.array(closed.clips, TEXT))))
+    behind = finished.filter(pc.invert(pc.is_in(finished["clip_id"], value_set=closed.clips.combine_chunks())))
     return behind.select(CLIPS_FOUND.names).cast(CLIPS_FOUND)
 
 

@@ -58,7 +58,7 @@ class MadeSet:
         found = [planned_row(n, "val" if n < val_share * clips else "train") for n in range(clips)]
         shard_bytes = per_shard * FRAMES * HEIGHT * WIDTH * BYTES_PER_PIXEL
         table = pa.Table.from_pylist(found, schema=CLIPS_FOUND)
-        plan = ShardRows(extend_plan(place, "work", table, lambda: Closed([], []), shard_bytes))
+        plan = ShardRows(extend_plan(place, "work", table, Closed.none, shard_bytes))
         for name in plan.names:
             rows = plan.of(name)
             for row in rows:

@@ -55,7 +55,7 @@ def hash_of(source: str, shot: int) -> int:
 
 
 def nothing_closed() -> Closed:
-    return Closed([], [])
+    return Closed.none()
 
 
 def sizes(plan: pa.Table) -> dict[str, int]:
@@ -105,7 +105,7 @@ def test_a_clip_that_its_finished_shard_lacks_moves_to_a_new_generation(tmp_path
     plan = extend_plan(place, "w", found(10), nothing_closed, 1e12)
     clips = plan["clip_id"].to_pylist()
     shard = plan["shard"][0].as_py()
-    again = latest(extend_plan(place, "w", found(10), lambda: Closed([shard], clips[:-1]), 1e12))
+    again = latest(extend_plan(place, "w", found(10), lambda: Closed([shard], pa.chunked_array([clips[:-1]])), 1e12))
     moved = {row["clip_id"]: row["shard"] for row in again.to_pylist()}
     assert moved.pop(clips[-1]) == "train-512x288-g0002-000000"
     assert set(moved.values()) == {shard}
@@ -117,7 +117,7 @@ def test_of_two_runs_that_plan_at_once_one_wins_and_the_other_builds_on_it(tmp_p
 
     def first_the_other() -> Closed:
         write_generation(place, "w", raced, 1)
-        return Closed([], [])
+        return Closed.none()
 
     plan = extend_plan(place, "w", pa.concat_tables([found(5), found(5, "other")]), first_the_other, 1e12)
     assert plan.num_rows == len(set(plan["clip_id"].to_pylist())) == 10
