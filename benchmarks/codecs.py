@@ -42,7 +42,8 @@ def pictures(suffix: str, parameters: tuple[int, ...], frames: Rgb) -> list[byte
 
 def read_pictures(data: list[bytes]) -> Rgb:
     """And back."""
-    return np.stack([cv2.imdecode(np.frombuffer(one, np.uint8), cv2.IMREAD_COLOR)[..., ::-1] for one in data])
+    decoded = [np.asarray(cv2.imdecode(np.frombuffer(one, np.uint8), cv2.IMREAD_COLOR), np.uint8) for one in data]
+    return np.stack([picture[..., ::-1] for picture in decoded])
 
 
 def x264(preset: str, **more: str) -> Callable[[Rgb], bytes]:

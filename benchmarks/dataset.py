@@ -186,11 +186,11 @@ def simulate(clips: int) -> tuple[dict[str, float], float, int]:
 
 
 def simulated(clips: int) -> pa.Table:
-    """Rows as looking at sources gives them: 100 clips a source, 5 a shot, some shots that look alike."""
+    """Rows as looking at sources gives them: 100 clips a source, 5 a shot, some of them near-duplicates."""
     number = np.arange(clips)
     source, within = number // 100, number % 100
     draw = np.random.default_rng(0)
-    looks = draw.integers(0, 2**63, (clips // 5 + 1, 3), dtype=np.uint64)
+    looks = draw.integers(0, 2**63, (clips, 3), dtype=np.uint64)
     repeats = draw.integers(0, len(looks), len(looks) // 50)
     looks[repeats] = looks[draw.integers(0, len(looks), len(repeats))]
     ids = [f"{value:024x}" for value in draw.permutation(clips)]
@@ -212,7 +212,7 @@ def simulated(clips: int) -> pa.Table:
         "split": np.where(source % 20, "train", "val"),
         "upscale": np.full(clips, 0.4),
         "status": np.full(clips, "planned"),
-    } | {hashed: looks[number // 5, n] for n, hashed in enumerate(HASHES)}
+    } | {hashed: looks[:, n] for n, hashed in enumerate(HASHES)}
     arrays = [
         pa.array(columns[field.name], field.type) if field.name in columns else pa.nulls(clips, field.type)
         for field in CLIPS_FOUND

@@ -37,7 +37,7 @@ def refresh_manifest(output: str) -> int:
     place = Place(output)
     if place.keys(FRAGMENTS):
         return publish_manifest(output)
-    if place.keys(naming.FRAGMENTS):
+    if place.children(naming.WORKS):
         return publish_pairs(place)
     raise StoreError(f"{output}: no conversion has written anything there; give the output of one")
 

@@ -17,9 +17,9 @@ def make_all(run: Prepared[PairsRunConfig], on_progress: Callable[[Progress], No
     """Make every pair that is not made yet; shards appear as they are packed."""
     config, place = run.config, Place(run.config.output)
     place.sweep_scratch()
-    library = PairsLibrary(config.pairs, place, run.uris, run.run_id, config.shard_mb * 1e6, on_progress)
-    if not config.resume:
-        library.forget_earlier_runs()
+    library = PairsLibrary(
+        config.pairs, place, run.uris, run.run_id, config.shard_mb * 1e6, on_progress, resume=config.resume
+    )
     if kernels_are_new():
         on_progress(Progress(len(run.uris), message=COMPILING))
     make_worker = partial(PairsWorker, config.pairs, config.output, run.run_id, device(config))

@@ -19,7 +19,7 @@ from spatialdreamer_core.dvg.config import PairsConfig
 from spatialdreamer_core.errors import ClipError
 from spatialdreamer_core.pairs import naming
 from spatialdreamer_core.pairs.commits import ClipRecord, ShardCommit, each_commit, read_clip_records
-from spatialdreamer_core.pairs.compaction import failed_row, list_works, register_work, source_failed_key
+from spatialdreamer_core.pairs.compaction import failed_row, register_work, source_failed_key
 from spatialdreamer_core.pairs.manifest import PAIRS, STAGES
 from spatialdreamer_core.pairs.pack import PackResult, Shard, forget_clips
 from spatialdreamer_core.pairs.plan import (
@@ -127,6 +127,8 @@ class PairsLibrary:
         run_id: Name of the run.
         shard_bytes: How large a shard should become.
         on_progress: Told after every event.
+        resume: Whether what earlier runs did with these settings is kept; else their plan and records go, and their
+            shards are orphans, unless they come out the same.
     """
 
     def __init__(
@@ -137,8 +139,11 @@ class PairsLibrary:
         run_id: str,
         shard_bytes: float,
         on_progress: Callable[[Progress], None] = lambda _: None,
+        *,
+        resume: bool = True,
     ) -> None:
         self._config, self._place, self._run_id, self._shard_bytes = config, place, run_id, shard_bytes
+        self._resume = resume
         self._uris = list(uris)
         self._on_progress = on_progress
         self._work = Work("", "")
@@ -194,16 +199,12 @@ class PairsLibrary:
             work_s=work_s,
         )
 
-    def forget_earlier_runs(self) -> None:
-        """Begin anew with the next run: what earlier runs planned and recorded goes, their shards become orphans."""
-        for key in list_works(self._place):
-            self._place.remove_folder(naming.work_folder(key))
-            self._place.remove_folder(f"{naming.FRAGMENTS}/{key}")
-
     def _on_work(self, outcome: Outcome) -> Iterable[Job]:
         if outcome.failure is not None:
             raise ClipError(outcome.failure.message)
         self._work = outcome.value
+        if not self._resume:
+            self._place.remove_folder(naming.work_folder(self._work.key))
         patiently(lambda: register_work(self._place, self._work.key, self._work.depth_name, self._config))
         self._plan = latest(read_plan(self._place, self._work.key))
         self._closed()
@@ -250,7 +251,7 @@ class PairsLibrary:
     def _make_plan(self) -> None:
         """Add what is new to the plan, and clips to be tried again; then find out what is left to do."""
         key = self._work.key
-        records = list_set_aside(self._place, naming.work_folder(key))
+        records = list_set_aside(self._place, naming.failed_folder(key))
         self._set_aside = {record["row"]["clip_id"] for record in records.values()}
         found = pa.concat_tables([CLIPS_FOUND.empty_table(), *self._found])
         self._found.clear()

@@ -24,7 +24,7 @@ def set_aside(place: Place, key: str, row: dict[str, Any], failure: Failure) -> 
     patiently(lambda: place.publish(key, data))
 
 
-def list_set_aside(place: Place, folder: str = f"{WORK_FOLDER}/work") -> dict[str, dict[str, Any]]:
+def list_set_aside(place: Place, folder: str = WORK_FOLDER) -> dict[str, dict[str, Any]]:
     """Every record of a clip set aside below a folder, by key."""
     keys = [key for key in place.keys(folder) if key.split("/")[-2] == FOLDER]
     return {key: json.loads(data) for key, data in place.read_many(keys).items()}

@@ -30,12 +30,12 @@ _FROM_PLAN = (*IDENTITY, *SCORES, *PLACE, "status", "reason", "message")
 def register_work(place: Place, work_key: str, depth_name: str, config: PairsConfig) -> None:
     """Say with which settings this work is done; the manifest and readers find works by this."""
     record = {"work_key": work_key, "depth_name": depth_name, "settings": asdict(config), "code_version": __version__}
-    place.create(f"{naming.FRAGMENTS}/{work_key}/{_WORK}", canonical_json(record))
+    place.create(f"{naming.work_folder(work_key)}/{_WORK}", canonical_json(record))
 
 
 def list_works(place: Place) -> dict[str, dict[str, Any]]:
     """Every work in an output place, by key."""
-    keys = [key for key in place.keys(naming.FRAGMENTS) if key.endswith(f"/{_WORK}")]
+    keys = [f"{naming.work_folder(name)}/{_WORK}" for name in place.children(naming.WORKS)]
     records = (json.loads(data) for data in place.read_many(keys).values())
     return {record["work_key"]: record for record in records}
 
@@ -43,7 +43,7 @@ def list_works(place: Place) -> dict[str, dict[str, Any]]:
 def source_failed_key(work_key: str, uri: str) -> str:
     """Where the row of a source that could not be read lies."""
     digest = hashlib.sha256(uri.encode(errors="surrogateescape")).hexdigest()[:16]
-    return f"{naming.FRAGMENTS}/{work_key}/sources/{digest}.parquet"
+    return f"{naming.sources_folder(work_key)}/{digest}.parquet"
 
 
 def failed_row(
@@ -85,9 +85,9 @@ def _work_tables(place: Place, work_key: str, work: dict[str, Any]) -> list[pa.T
     fragments = place.read_many([commit.fragment for commit in commits.values()])
     for commit in commits.values():
         tables.append(_shard_rows(place, work_key, work, commit, fragments.get(commit.fragment), plan))
-    sources = place.read_many(place.keys(f"{naming.FRAGMENTS}/{work_key}/sources"))
+    sources = place.read_many(place.keys(naming.sources_folder(work_key)))
     tables += [PAIRS.read(data, key) for key, data in sources.items()]
-    failed = place.read_many(place.keys(f"{naming.work_folder(work_key)}/failed"))
+    failed = place.read_many(place.keys(naming.failed_folder(work_key)))
     tables.append(PAIRS.from_rows([json.loads(data)["row"] for data in failed.values()]))
     return tables
 

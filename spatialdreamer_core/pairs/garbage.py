@@ -5,7 +5,7 @@ import re
 from spatialdreamer_core.pairs import naming
 from spatialdreamer_core.pairs.commits import read_commits
 from spatialdreamer_core.pairs.compaction import list_works
-from spatialdreamer_core.store.place import WORK_FOLDER, Place
+from spatialdreamer_core.store.place import Place
 
 _OURS = re.compile(r"(train|val)-\d+x\d+-g\d{4}-\d{6}-[0-9a-f]{12}\.(tar|parquet)")
 """Names that make-pairs gives; anything else in the folders is somebody's and stays."""
@@ -26,20 +26,20 @@ def find_orphans(place: Place) -> list[str]:
         for commit in read_commits(place, work).values():
             named |= {commit.file, commit.fragment}
             finished.add((work, commit.shard))
+    inside = place.keys(naming.WORKS)
     found = [
         key
-        for folder in (naming.SHARDS, naming.FRAGMENTS)
-        for key in place.keys(folder)
+        for key in (*place.keys(naming.SHARDS), *inside)
         if key not in named and _OURS.fullmatch(key.rpartition("/")[2])
     ]
-    return sorted(found + _open_orphans(place, finished))
+    return sorted(found + _open_orphans(inside, finished))
 
 
-def _open_orphans(place: Place, finished: set[tuple[str, str]]) -> list[str]:
+def _open_orphans(keys: list[str], finished: set[tuple[str, str]]) -> list[str]:
     """Pieces and records of finished shards, and pieces that no record names."""
     pieces, records = [], []
-    for key in place.keys(f"{WORK_FOLDER}/work"):
-        parts = key.split("/")  # .spatialdreamer/work/KEY/pieces/SHARD/NAME
+    for key in keys:
+        parts = key.split("/")  # .spatialdreamer/pairs/KEY/pieces/SHARD/NAME
         if len(parts) == 6 and parts[3] == "pieces" and _PIECE.fullmatch(parts[5]):
             pieces.append((key, parts[2], parts[4], parts[5][:24]))
         elif len(parts) == 6 and parts[3] == "clips" and parts[5].endswith(".json"):

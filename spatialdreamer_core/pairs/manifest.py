@@ -43,7 +43,7 @@ PLACE: dict[str, pa.DataType] = {
 }
 _OUTCOME = {
     "schema_version": TEXT,
-    "work_key": TEXT,  # names stage, settings and weights: settings lie in .spatialdreamer/work/KEY/settings.json
+    "work_key": TEXT,  # names stage, settings and weights: settings lie in .spatialdreamer/pairs/KEY/work.json
     "run_id": TEXT,
     "code_version": TEXT,
     "depth_name": TEXT,

@@ -11,7 +11,8 @@ ALGORITHM = 1
 """Raise when a clip would become another sample for the same settings, so that old and new work never mix."""
 
 MANIFEST = "pairs.parquet"
-FRAGMENTS = f"{WORK_FOLDER}/pairs"
+WORKS = f"{WORK_FOLDER}/pairs"
+"""One folder for each work."""
 SHARDS = "shards"
 
 
@@ -34,7 +35,7 @@ def work_key(config: PairsConfig, depth_digest: str) -> str:
 
 def work_folder(key: str) -> str:
     """Everything of this work that is no shard."""
-    return f"{WORK_FOLDER}/work/{key}"
+    return f"{WORKS}/{key}"
 
 
 def plan_folder(key: str) -> str:
@@ -67,9 +68,14 @@ def pieces_folder(key: str, shard: str) -> str:
     return f"{work_folder(key)}/pieces/{shard}"
 
 
+def failed_folder(key: str) -> str:
+    """Records of clips that were set aside."""
+    return f"{work_folder(key)}/failed"
+
+
 def failed_key(key: str, clip: str) -> str:
     """Record of a clip that was set aside."""
-    return f"{work_folder(key)}/failed/{clip}.json"
+    return f"{failed_folder(key)}/{clip}.json"
 
 
 def shard_file(key: str, shard: str, sha256: str) -> str:
@@ -77,9 +83,19 @@ def shard_file(key: str, shard: str, sha256: str) -> str:
     return f"{SHARDS}/{key}/{shard}-{sha256[:12]}.tar"
 
 
+def rows_folder(key: str) -> str:
+    """Manifest rows of finished shards."""
+    return f"{work_folder(key)}/rows"
+
+
 def fragment_key(key: str, shard: str, sha256: str) -> str:
     """The manifest rows of a finished shard, named by their content: two writers may tell of different times."""
-    return f"{FRAGMENTS}/{key}/{shard}-{sha256[:12]}.parquet"
+    return f"{rows_folder(key)}/{shard}-{sha256[:12]}.parquet"
+
+
+def sources_folder(key: str) -> str:
+    """Manifest rows of sources that could not be read."""
+    return f"{work_folder(key)}/sources"
 
 
 def look_folder(key: str, source_id: str) -> str:

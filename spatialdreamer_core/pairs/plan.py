@@ -23,7 +23,7 @@ from spatialdreamer_core.errors import StoreError
 from spatialdreamer_core.pairs.manifest import IDENTITY, PLACE, SCORES
 from spatialdreamer_core.pairs.naming import plan_folder
 from spatialdreamer_core.store.place import Place
-from spatialdreamer_core.store.rows import TEXT, table_bytes
+from spatialdreamer_core.store.rows import REAL, TEXT, table_bytes
 
 CLIPPER = 1
 """Version of how clips are cut; raise it when the same source would give other clips."""
@@ -37,8 +37,10 @@ CLIPS_FOUND: pa.Schema = pa.schema(
     {**IDENTITY, **SCORES, **dict.fromkeys(HASHES, pa.uint64()), "status": TEXT, "reason": TEXT, "message": TEXT}
 )
 """What looking at sources gives: one row per clip; ``status`` is planned or filtered."""
-PLAN: pa.Schema = pa.schema([*CLIPS_FOUND, *(pa.field(name, kind) for name, kind in PLACE.items())])
-"""A clip with its place."""
+PLAN: pa.Schema = pa.schema(
+    [*CLIPS_FOUND, *(pa.field(name, kind) for name, kind in PLACE.items()), pa.field("expected_bytes", REAL)]
+)
+"""A clip with its place, and what it is expected to take there."""
 
 
 def clip_id(source_id: str, start_pts: int, end_pts: int, frame_step: int) -> str:
@@ -66,14 +68,21 @@ def make_generation(found: pa.Table, number: int, shard_bytes: float) -> pa.Tabl
     names = _shard_names(planned, number, shard_bytes)
     shards = pa.chunked_array([names, pa.nulls(table.num_rows - planned.num_rows, TEXT)])
     generation = pa.array(np.full(table.num_rows, number, np.int64))
-    return table.append_column("generation", generation).append_column("shard", shards).cast(PLAN)
+    expected = pa.array(_expected_bytes(table))
+    for name, column in (("generation", generation), ("shard", shards), ("expected_bytes", expected)):
+        table = table.append_column(name, column)
+    return table.cast(PLAN)
+
+
+def _expected_bytes(clips: pa.Table) -> NDArray[np.float64]:
+    frames, width, height = (clips[name].to_numpy() for name in ("frames", "width", "height"))
+    return np.asarray(frames * width * height * BYTES_PER_PIXEL, np.float64)
 
 
 def _shard_names(planned: pa.Table, number: int, shard_bytes: float) -> pa.Array:
     if planned.num_rows == 0:
         return pa.array([], TEXT)
-    columns = {name: planned[name].to_numpy() for name in ("frames", "width", "height")}
-    expected = columns["frames"] * columns["width"] * columns["height"] * BYTES_PER_PIXEL
+    columns, expected = {name: planned[name].to_numpy() for name in ("width", "height")}, _expected_bytes(planned)
     split = planned["split"].combine_chunks().dictionary_encode()
     side = split.indices.to_numpy().astype(np.int64)
     group = (side << 40) | (columns["width"] << 20) | columns["height"]
@@ -127,7 +136,7 @@ def plan_from_bytes(data: bytes, where: str) -> pa.Table:
     except (pa.ArrowException, OSError, ValueError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StoreError(
-            f"plan {where} cannot be read ({first}); restore it, or remove .spatialdreamer/work and run again"
+            f"plan {where} cannot be read ({first}); restore it, or begin anew with --no-resume"
         ) from error
 
 
@@ -212,6 +221,8 @@ def without_duplicates(new: pa.Table, plan: pa.Table, max_bits: int) -> pa.Table
         plan: Rows of earlier generations, whose clips stay.
         max_bits: See ``near_duplicates``.
     """
+    if max_bits < 0 or new.num_rows == 0:
+        return new
     # of two that are alike, the one planned before stays, then the one of more pixels; a shot's clips lie together
     order = ("upscale", "source_id", "shot", "start_frame")
     parts = [
@@ -221,8 +232,9 @@ def without_duplicates(new: pa.Table, plan: pa.Table, max_bits: int) -> pa.Table
         for part in (plan, new)
     ]
     both = pa.concat_tables(parts)
-    if max_bits < 0 or both.num_rows == 0:
+    if both.num_rows == 0:
         return new
+    pa.default_memory_pool().release_unused()  # sorting took as much again as the table
     hashes = np.stack([both[name].to_numpy() for name in HASHES], axis=1)
     kept = near_duplicates(hashes, _shot_numbers(both), max_bits)[parts[0].num_rows :]
     repeats = parts[1].select(["clip_id"]).filter(pa.array(kept >= 0))

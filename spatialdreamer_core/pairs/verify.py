@@ -116,7 +116,7 @@ def account(place: Place, work_key: str) -> Accounts:
     planned = plan.filter(pc.equal(plan["status"], "planned"))
     where = dict(zip(planned["clip_id"].to_pylist(), planned["shard"].to_pylist(), strict=True))
     commits = read_commits(place, work_key)
-    failed = place.read_many(place.keys(f"{naming.work_folder(work_key)}/failed"))
+    failed = place.read_many(place.keys(naming.failed_folder(work_key)))
     set_aside = {json.loads(data)["row"]["clip_id"] for data in failed.values()}
     places: Counter[str] = Counter()
     problems = []

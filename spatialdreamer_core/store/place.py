@@ -210,7 +210,7 @@ class Place:
         """The bytes under a key, or None."""
         try:
             data: bytes = self._fs.cat_file(self.full(key))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return data
 
@@ -275,6 +275,16 @@ class Place:
             return []
         start = len(self.full("x")) - 1
         return sorted(str(path)[start:] for path in found)
+
+    @_translated
+    def children(self, prefix: str) -> list[str]:
+        """The names that lie right below a prefix that is a folder, sorted."""
+        self._fs.invalidate_cache()
+        try:
+            found = self._fs.ls(self.full(prefix), detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
 
     @_translated
     def remove(self, key: str) -> None:

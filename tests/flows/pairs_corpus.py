@@ -77,7 +77,7 @@ class Corpus:
         return {str(path.relative_to(self.output)): path.read_bytes() for path in files}
 
     def commits(self) -> dict[str, dict[str, Any]]:
-        found = sorted(self.output.glob(".spatialdreamer/work/*/commits/*.json"))
+        found = sorted(self.output.glob(".spatialdreamer/pairs/*/commits/*.json"))
         return {path.stem: json.loads(path.read_bytes()) for path in found}
 
     def keys(self) -> list[str]:

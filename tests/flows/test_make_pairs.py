@@ -159,7 +159,7 @@ def test_a_copy_of_a_film_adds_no_clip_and_a_shot_that_looks_alike_is_filtered_o
 def test_a_torn_fragment_is_made_again_from_its_shard(corpus: Corpus) -> None:
     corpus.make()
     before = corpus.rows()
-    fragment = next(corpus.output.glob(".spatialdreamer/pairs/*/train*.parquet"))
+    fragment = next(corpus.output.glob(".spatialdreamer/pairs/*/rows/train*.parquet"))
     fragment.write_bytes(fragment.read_bytes()[:100])
     corpus.make()
     after = corpus.rows()
@@ -181,7 +181,7 @@ def test_foreign_files_are_left_alone_and_enter_nothing(corpus: Corpus) -> None:
 
 def test_a_source_that_is_gone_when_a_run_goes_on_fails_its_open_clips_only(corpus: Corpus) -> None:
     corpus.make()
-    for commit in corpus.output.glob(".spatialdreamer/work/*/commits/*-000000.json"):
+    for commit in corpus.output.glob(".spatialdreamer/pairs/*/commits/*-000000.json"):
         commit.unlink()
     (corpus.films / "slow.mp4").rename(corpus.films.parent / "away.mp4")
     report = corpus.make()

@@ -98,3 +98,14 @@ def test_beginning_anew_leaves_old_shards_as_orphans(corpus: Corpus) -> None:
     assert make(corpus, "--no-resume").exit_code == 0
     assert corpus.shards() == before, "the same work has the same bytes and names"
     assert "0 orphans" in run("gc", str(corpus.output)).output
+
+
+def test_beginning_anew_with_some_settings_leaves_the_dataset_of_others_alone(corpus: Corpus) -> None:
+    make(corpus)
+    other = corpus.settings(**{"pairs.seed": 1})
+    (corpus.films.parent / "other.yaml").write_text(yaml.safe_dump(other))
+    again = run("make-pairs", "--config", str(corpus.films.parent / "other.yaml"), "--no-resume")
+    assert again.exit_code == 0, again.output
+    proved = run("verify", str(corpus.output), "--workers", "1", "--no-decode")
+    assert "4 shards, 12 samples, 0 problems" in proved.output
+    assert "0 orphans" in run("gc", str(corpus.output)).output
