@@ -38,10 +38,7 @@ def assets(
     clips: Annotated[list[Path], typer.Option("--clip", help="Freely licensed video, or a folder of it.")],
     pictures: Annotated[list[Path] | None, typer.Option("--pictures", help="Picture, or a folder of them.")] = None,
     skies: Annotated[
-        list[Path] | None,
-    skies: Annotated[
         list[Path] | None, typer.Option(help="Equirectangular .exr files, or .exr.js modules of @pmndrs/assets.")
-    ] = None,
     ] = None,
 ) -> None:
     """Collect photographs, skies and the hand-labelled pictures."""
