@@ -159,13 +159,15 @@ def run(
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="last.pt of a run.")],
     output: Annotated[Path, typer.Argument(help="The .onnx file.")],
+    mix: Annotated[Path | None, typer.Option(help="The exported file that the run started from.")] = None,
+    share: Annotated[float, typer.Option(help="With --mix: how far from that file to the run, 0 to 1.")] = 0.5,
 ) -> None:
     """Write the averaged weights as the file that ships, and tell its digest."""
     import hashlib
 
     from spatialdreamer_core.training.depth.ship import export_onnx, load_average
 
-    export_onnx(load_average(checkpoint), output)
+    export_onnx(load_average(checkpoint, mix, share), output)
     data = output.read_bytes()
     typer.echo(f"{output}: {len(data) / 1e6:.2f} MB, sha256 {hashlib.sha256(data).hexdigest()}")
 

@@ -10,11 +10,23 @@ import torch
 from spatialdreamer_core.models.depth_net import DepthNet, create_depth_net, net_from_onnx
 
 
-def load_average(checkpoint: Path) -> DepthNet:
-    """The averaged weights of a checkpoint, rounded to half precision as they ship."""
-    state = torch.load(checkpoint, weights_only=True, map_location="cpu")
+def load_average(checkpoint: Path, mix: Path | None = None, share: float = 1.0) -> DepthNet:
+    """The averaged weights of a checkpoint, rounded to half precision as they ship.
+
+    Args:
+        checkpoint: Of a run.
+        mix: An exported file that the run started from; the result lies on the line between both.
+        share: How far along, from 0 (the file) to 1 (the checkpoint).
+
+    Source: Wortsman et al., Robust fine-tuning of zero-shot models, arXiv 2109.01903, equation 1: a network that went
+    on learning elsewhere is better half way, old and new material taken together.
+    """
+    state = torch.load(checkpoint, weights_only=True, map_location="cpu")["average"]
+    if mix is not None:
+        before = load_shipped(mix).state_dict()
+        state = {k: before[k].lerp(v, share) for k, v in state.items()}
     net = create_depth_net()
-    net.load_state_dict({k: v.half().float() for k, v in state["average"].items()})
+    net.load_state_dict({k: v.half().float() for k, v in state.items()})
     return net.eval()
 
 

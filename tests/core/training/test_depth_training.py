@@ -149,3 +149,16 @@ def test_a_run_writes_a_checkpoint_from_which_it_goes_on(tmp_path):
     assert resume is not None
     train(again, tmp_path / "data", tmp_path / "out", config, resume=resume)
     assert len((tmp_path / "out" / "curve.jsonl").read_text().splitlines()) > first
+
+
+def test_exported_weights_may_lie_between_two_runs(tmp_path):
+    pytest.importorskip("onnx")
+    from spatialdreamer_core.training.depth.ship import export_onnx, load_average, load_shipped
+
+    first, second = create_depth_net(), create_depth_net()
+    export_onnx(first, tmp_path / "first.onnx")
+    torch.save({"average": second.state_dict()}, tmp_path / "last.pt")
+    between = load_average(tmp_path / "last.pt", tmp_path / "first.onnx", 0.25).out.weight
+    before, after = load_shipped(tmp_path / "first.onnx").out.weight, second.out.weight
+    assert torch.allclose(between, 0.75 * before + 0.25 * after, atol=1e-3)
+    assert torch.allclose(load_average(tmp_path / "last.pt").out.weight, after, atol=1e-3)
