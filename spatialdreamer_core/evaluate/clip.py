@@ -25,6 +25,9 @@ LEAST_KNOWN = 0.05
 """A disparity known for a smaller share of the picture says nothing."""
 MOST_SHARE = 0.5
 """A disparity of more than this share of the width is none: a wrong scale."""
+ISLAND_PX = 200
+"""Matched islands of fewer pixels are left out."""
+_NOTHING = -(1 << 15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ def load_clip(ref: ClipRef, *, start: int, count: int, exchange_swapped: bool = 
         left, right = right, left
     if ref.disparity is None:
         found = [_matched(a, b, ref.name) for a, b in zip(left, right, strict=True)]
-        disparity, known = [closed(m.disparity, m.known) for m in found], [m.known for m in found]
+        disparity, known = [_smooth(m) for m in found], [m.known for m in found]
     else:
         given = _disparity(ref, start, left.shape)
         known = [np.isfinite(d) & (np.abs(d) < MOST_SHARE * left.shape[2]) for d in given]
@@ -243,6 +246,13 @@ def _matched(left: NDArray[np.uint8], right: NDArray[np.uint8], name: str) -> Ma
             f"clip {name}: no disparity is given and hardly any can be matched; are these two views of one scene?"
         )
     return found
+
+
+def _smooth(found: Matched) -> F32:
+    """Closed, without the islands that a matcher leaves: each would open holes that no scene has."""
+    levels = np.where(found.known, found.disparity * 16, _NOTHING).astype(np.int16)
+    cv2.filterSpeckles(levels, _NOTHING, ISLAND_PX, 16)
+    return np.asarray(cv2.medianBlur(closed(found.disparity, levels != _NOTHING), 5), np.float32)
 
 
 def _check_sign(ref: ClipRef, left: NDArray[np.uint8], right: NDArray[np.uint8], disparity: F32, known: Mask) -> None:

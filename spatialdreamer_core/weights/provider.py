@@ -77,7 +77,8 @@ class WeightsProvider:
         ways = " or ".join(str(source) for source in weights.sources)
         raise WeightsError(
             f"weights {name} are not on this machine (looked in {looked}); run `spatialdreamer weights get {name}`, "
-            f"which downloads {ways}, or put {weights.sources[0].filename} into a folder and give it with --folder"
+            f"which downloads {ways}, or put {weights.sources[0].filename} into a folder and name "
+            "that (--folder; evaluate: --weights)"
         )
 
     def get(self, name: str, progress: package_index.Progress | None = None) -> Path:
