@@ -8,7 +8,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import convert, splat
+from benchmarks import convert, dataset, splat
 from benchmarks.made import sized_video
 
 FILES = 20
@@ -43,6 +43,9 @@ def main() -> None:
             for n in range(FILES)
         ]
         show(convert.library_rows(library, folder, workers))
+        show(dataset.plan_rows(1_000_000))
+        (folder / "dataset").mkdir()
+        show(dataset.dataset_rows(clips, folder / "dataset"))
 
 
 def as_720p(clip: Path, folder: Path) -> Path:

@@ -133,3 +133,20 @@ def test_an_evaluation_leaves_its_table_as_an_artifact(tmp_path: Path) -> None:
     assert (report.clips, report.rows_made) == (1, 5)
     assert new(before, after, "tasks") == ["measure-clips"]
     assert "| identity |" in str(after["artifacts"]["evaluate-table"].data)
+
+
+def test_pairs_are_made_in_two_task_runs_with_progress_and_a_summary(tmp_path: Path) -> None:
+    from flows.make_pairs import make_pairs
+    from tests.flows.pairs_corpus import Corpus
+
+    (tmp_path / "films").mkdir()
+    corpus = Corpus(tmp_path / "films", tmp_path / "out")
+    corpus.add_film("pan.mkv", clips=3, seed=1)
+    before = seen()
+    report = make_pairs(corpus.settings())
+    assert (report.clips_done, report.frames_made) == (3, 12)
+    after = seen()
+    assert new(before, after, "flows") == ["Completed"]
+    assert new(before, after, "tasks") == ["make-pairs-of-sources", "publish-pairs-manifest"]
+    assert report.run_id in str(after["artifacts"]["make-pairs-summary"].data)
+    assert float(after["artifacts"]["make-pairs-progress"].data) == 100.0

@@ -30,6 +30,23 @@ def test_what_is_published_is_read_back_and_listed(place: Place) -> None:
     assert place.size("a/b.json") is None
 
 
+def test_many_keys_parts_of_keys_and_names_below_a_folder_are_read(place: Place) -> None:
+    place.publish("works/a/one.json", b"0123456789")
+    place.publish("works/b/two.json", b"two")
+    assert place.read_many(["works/a/one.json", "works/none", "works/b/two.json"]) == {
+        "works/a/one.json": b"0123456789",
+        "works/b/two.json": b"two",
+    }
+    assert place.read_many([]) == {}
+    assert place.read_range("works/a/one.json", 3, 6) == b"345"
+    assert place.children("works") == ["a", "b"]
+    assert place.children("nothing") == []
+    assert (place.age_s("works/none"), place.read("works/a/one.json/below")) == (None, None)
+    age = place.age_s("works/a/one.json")
+    assert age is not None
+    assert abs(age) < 3600 * 15  # a store may tell its local time
+
+
 def test_a_scratch_file_becomes_the_key_and_leaves_nothing_behind(place: Place, tmp_path: Path) -> None:
     with place.scratch(".bin") as path:
         path.write_bytes(b"whole")
