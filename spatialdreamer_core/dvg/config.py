@@ -197,7 +197,7 @@ class VerdictConfig:
 
     cycle_psnr_db: Range = (30.0, 25.0)
     hole_share: Range = (0.3, 0.5)
-    occlusion_share: Range = (0.001, 0.0001)
+    occlusion_share: Range = (0.001, 0.0)
     mask_growth: Range = (0.6, 2.0)
     mask_stability: Range = (0.65, 0.4)
     flow_confidence: Range = (0.7, 0.4)

@@ -85,7 +85,7 @@ def make_pair(
         "disparity_p50_pct": median,
         "disparity_p98_pct": high,
         "hole_share": after / mask.size,
-        "occlusion_share": occlusion_share(mask, disparity, drawn.target_eye),
+        "occlusion_share": occlusion_share(first_mask, disparity, drawn.target_eye),
         "cycle_psnr_db": psnr_db(frames, back, ~(mask | hole)),
         "flow_confidence": flows.confidence,
         "mask_growth": (after - before) / max(before, 1),

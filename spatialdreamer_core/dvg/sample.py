@@ -57,7 +57,8 @@ class PairMetrics:
         disparity_p50_pct: Median.
         disparity_p98_pct: 98th percentile.
         hole_share: Masked share of all pixels, [0, 1].
-        occlusion_share: The part of it that lies behind something, not beyond the picture's border.
+        occlusion_share: Share of the pixels that lie behind something, not beyond the picture's border, as the mask
+            was before refinement.
         cycle_psnr_db: Rendering to the other view and back against the target, outside the mask, dB; at most 99.
         flow_confidence: Share of pixels whose flow, forward and backward, comes back, [0, 1].
         mask_growth: Pixels that refinement added, as a share of the mask before it, >= 0.

@@ -1,5 +1,7 @@
 from dataclasses import replace
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -136,3 +138,36 @@ def test_closing_a_mask_fills_slits_and_adds_nothing_outside() -> None:
     assert closed[5:15, 8:20].all()
     assert closed.sum() == mask.sum() + 4
     assert close_mask(mask, 0) is mask
+
+
+def another_noise_each_frame(depth: np.ndarray) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return np.stack([cv2.resize(rng.random((6, 6)).astype(np.float32), (W, H)) for _ in depth])
+
+
+def one_inverted(depth: np.ndarray) -> np.ndarray:
+    return np.concatenate([depth[:2], 1 - depth[2:3], depth[3:]])
+
+
+def nearly_constant(depth: np.ndarray) -> np.ndarray:
+    return np.asarray(0.5 + 0.05 * (depth - 0.5), np.float32)
+
+
+def ramp(depth: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(np.linspace(0, 1, H, dtype=np.float32)[:, None], depth.shape).copy()
+
+
+@pytest.mark.parametrize(
+    ("failed", "verdict", "reason"),
+    [
+        (another_noise_each_frame, "reject", "high_depth_flicker"),
+        (one_inverted, "reject", "high_depth_flicker"),
+        (nearly_constant, "reject", "low_depth_spread"),
+        (ramp, "review", "low_occlusion_share"),
+    ],
+)
+def test_depth_that_has_failed_shows_in_the_verdict(failed: Any, verdict: str, reason: str) -> None:
+    frames, depth = clip()
+    _, metrics = make_pair(frames, failed(depth), only("analytic"), "a")
+    assert metrics.verdict == verdict
+    assert reason in metrics.reasons.split(",")
