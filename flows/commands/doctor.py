@@ -16,7 +16,20 @@ from spatialdreamer_core import __version__
 from spatialdreamer_core.depth.registry import list_depth_names
 
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "prores": "prores_ks"}
-PACKAGES = ("av", "numpy", "numba", "opencv-python-headless", "ray", "prefect", "fastapi", "pyarrow", "torch", "s3fs")
+PACKAGES = (
+    "av",
+    "numpy",
+    "numba",
+    "opencv-python-headless",
+    "ray",
+    "prefect",
+    "fastapi",
+    "pyarrow",
+    "torch",
+    "s3fs",
+    "duckdb",
+    "streamlit",
+)
 
 
 def doctor(
