@@ -7,6 +7,7 @@ from prefect.cache_policies import NO_CACHE
 from flows import run_pairs
 from flows.artifacts import Listener, artifact_progress
 from flows.config import PairsRunConfig
+from flows.report import publish_report
 from flows.session import Prepared, prepare, record_run
 from spatialdreamer_core.pairs.naming import MANIFEST
 from spatialdreamer_core.store.lock import exclusive_run
@@ -26,6 +27,12 @@ def publish_manifest(output: str) -> int:
     return run_pairs.publish_manifest(output)
 
 
+@task(cache_policy=NO_CACHE, name="publish-pairs-report", retries=2, retry_delay_seconds=5)
+def write_page(output: str) -> None:
+    """Write the page; safe to repeat."""
+    publish_report(output)
+
+
 @flow(name="make_pairs", validate_parameters=False)
 def make_pairs(config: PairsRunConfig, listener: Listener | None = None) -> PairsReport:
     """Make training pairs of a corpus. Failed clips do not fail the flow: they are in its report and manifest.
@@ -43,6 +50,7 @@ def make_pairs(config: PairsRunConfig, listener: Listener | None = None) -> Pair
             report = make_all(run, listener)
         finally:
             rows = publish_manifest(config.output)
+            write_page(config.output)
         record_run(run, report)
     create_markdown_artifact(summary(report, config.output, rows), key="make-pairs-summary")
     return report

@@ -12,6 +12,7 @@ from spatialdreamer_core.report.page import COLUMNS, write_report
 from spatialdreamer_core.report.pairs_page import COLUMNS as PAIRS_COLUMNS
 from spatialdreamer_core.report.pairs_page import write_pairs_report
 from spatialdreamer_core.store.manifest import CLIPS, compact, read_fragment, table_bytes
+from spatialdreamer_core.store.patience import patiently
 from spatialdreamer_core.store.place import Place, store_error
 from tasks.convert_library import FRAGMENTS
 
@@ -52,7 +53,7 @@ def publish_report(output: str) -> None:
     write = _writer(place)
     with place.scratch(".html") as path:
         write(path)
-        place.publish_file(path, REPORT)
+        patiently(lambda: place.publish_file(path, REPORT))
 
 
 def write_report_to(output: str, path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from flows.config import PairsRunConfig
+from flows.report import publish_report
 from flows.session import COMPILING, Prepared, device, kernels_are_new, prepare, record_run, workers
 from spatialdreamer_core.pairs.compaction import publish_pairs
 from spatialdreamer_core.store.lock import exclusive_run
@@ -33,12 +34,13 @@ def publish_manifest(output: str) -> int:
 
 
 def run_pairs(config: PairsRunConfig, on_progress: Callable[[Progress], None]) -> PairsReport:
-    """Do a whole run without Prefect. The manifest is written even if it stops early."""
+    """Do a whole run without Prefect. The manifest and the page are written even if it stops early."""
     run = prepare(config)
     with exclusive_run(Place(config.output)):
         try:
             report = make_all(run, on_progress)
         finally:
             publish_manifest(config.output)
+            publish_report(config.output)
         record_run(run, report)
     return report

@@ -168,10 +168,7 @@ def make_pairs(
             report = _run(run, listener)
         _tell(report, run, console, quiet=quiet, as_json=as_json)
         if report.clips_failed:
-            stop(
-                SOME_FAILED,
-                f"{report.clips_failed} clips or sources failed: `spatialdreamer quarantine ls {run.output}`",
-            )
+            stop(SOME_FAILED, f"{report.clips_failed} clips or sources failed: see {run.output}/report.html")
 
 
 def _run(config: PairsRunConfig, listener: Listener) -> PairsReport:
@@ -204,5 +201,6 @@ def _tell(report: PairsReport, config: PairsRunConfig, console: Console, *, quie
         f"{duration(report.look_s)}, work {duration(report.work_s)}{': ' if shares else ''}{shares})",
         f"  {config.output}/{SHARDS}/{report.work_key}",
         f"  {config.output}/{MANIFEST}",
+        f"  {config.output}/report.html",
     ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

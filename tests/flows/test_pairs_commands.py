@@ -35,6 +35,7 @@ def test_make_verify_show_and_gc_of_a_small_corpus(corpus: Corpus, tmp_path: Pat
     made = make(corpus)
     assert made.exit_code == 0, made.output
     assert "6 pairs in 2 shards, 0 clips filtered out, 0 failed, of 1 sources" in made.output
+    assert b"pan.mkv" in (corpus.output / "report.html").read_bytes()
     proved = run("verify", str(corpus.output), "--workers", "1")
     assert proved.exit_code == 0, proved.output
     assert "2 shards, 6 samples, 0 problems" in proved.output

@@ -135,7 +135,7 @@ def test_an_evaluation_leaves_its_table_as_an_artifact(tmp_path: Path) -> None:
     assert "| identity |" in str(after["artifacts"]["evaluate-table"].data)
 
 
-def test_pairs_are_made_in_two_task_runs_with_progress_and_a_summary(tmp_path: Path) -> None:
+def test_pairs_are_made_in_three_task_runs_with_progress_and_a_summary(tmp_path: Path) -> None:
     from flows.make_pairs import make_pairs
     from tests.flows.pairs_corpus import Corpus
 
@@ -147,6 +147,6 @@ def test_pairs_are_made_in_two_task_runs_with_progress_and_a_summary(tmp_path: P
     assert (report.clips_done, report.frames_made) == (3, 12)
     after = seen()
     assert new(before, after, "flows") == ["Completed"]
-    assert new(before, after, "tasks") == ["make-pairs-of-sources", "publish-pairs-manifest"]
+    assert new(before, after, "tasks") == ["make-pairs-of-sources", "publish-pairs-manifest", "publish-pairs-report"]
     assert report.run_id in str(after["artifacts"]["make-pairs-summary"].data)
     assert float(after["artifacts"]["make-pairs-progress"].data) == 100.0
