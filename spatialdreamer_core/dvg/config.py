@@ -2,10 +2,11 @@
 
 import re
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from spatialdreamer_core.config import _STRICT, DepthConfig, _check
 from spatialdreamer_core.errors import ConfigError
+from spatialdreamer_core.flow.dis import PRESETS
 
 Refine = Literal["off", "union", "previous", "next", "soft"]
 Range = tuple[float, float]
@@ -135,6 +136,10 @@ class MaskConfig:
     store_flow: bool = False
 
     def __post_init__(self) -> None:
+        if self.refine not in get_args(Refine):
+            raise ConfigError(f"refine must be one of {', '.join(get_args(Refine))}, got {self.refine!r}")
+        if self.flow not in PRESETS:
+            raise ConfigError(f"no optical flow is called {self.flow!r}; choose one of {', '.join(PRESETS)}")
         _check("close", self.close_px, 0, 8)
         _check("share", self.share, 0, 1)
         _check("slack", self.slack_px2, 0, 100)

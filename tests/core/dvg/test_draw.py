@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spatialdreamer_core.dvg.config import ClipsConfig, MaskConfig, PairsConfig, WarpConfig
+from spatialdreamer_core.dvg.config import ClipsConfig, FilterConfig, MaskConfig, PairsConfig, WarpConfig
 from spatialdreamer_core.dvg.draw import draw
 from spatialdreamer_core.errors import ConfigError
 
@@ -47,6 +47,9 @@ def test_one_setting_moves_no_other_number() -> None:
         (lambda: ClipsConfig(frames=1), "clip frames"),
         (lambda: WarpConfig(disparity_pct=(5, 2)), "disparity"),
         (lambda: MaskConfig(slack_px2=-1), "slack"),
+        (lambda: MaskConfig(flow="raft"), "no optical flow is called 'raft'"),
+        (lambda: MaskConfig(refine="all"), "refine must be one of off, union"),  # type: ignore[arg-type]
+        (lambda: FilterConfig(max_duplicate_bits=9), "duplicate bits"),
         (lambda: PairsConfig(val_share=2), "val share"),
     ],
 )
