@@ -304,7 +304,10 @@ class Evaluation:
             notes.append(f"whether the eyes are in order could not be told: {', '.join(unknown)}")
         if swapped := sorted({row["clip"] for row in rows if row["eye_order"] == "swapped"}):
             notes.append(f"the eyes were swapped and have been exchanged: {', '.join(swapped)}")
-        if wrong := sorted({row["method"] for row in rows if row.get("made_order") == "swapped"}):
+        bare = {
+            method.name for method in self.methods if method.kind == "warp"
+        }  # black holes have no colour to tell by
+        if wrong := sorted({row["method"] for row in rows if row.get("made_order") == "swapped"} - bare):
             notes.append(f"some made views look as if their eyes were swapped: {', '.join(wrong)}")
         if self.config.protocol == "own-depth":
             notes.append(

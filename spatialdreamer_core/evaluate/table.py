@@ -85,7 +85,7 @@ def markdown(rows: Sequence[Row], methods: Sequence[str], fvd: Mapping[str, floa
         notes: Said below the tables.
     """
     clips = len({row["clip"] for row in rows})
-    parts = [f"# Evaluation: {clips} clip{'s' if clips != 1 else ''}, protocol {rows[0]['protocol']}"]
+    parts = [f"# Evaluation: {_counted(clips)}, protocol {rows[0]['protocol']}"]
     for title, columns in (("As in the paper", PAPER), ("Inside and outside the holes", HOLES), ("Stereo", STEREO)):
         parts += [f"## {title}", _markdown_table(rows, methods, columns, fvd)]
     domains = sorted({row["domain"] for row in rows if row.get("domain")})
@@ -95,12 +95,14 @@ def markdown(rows: Sequence[Row], methods: Sequence[str], fvd: Mapping[str, floa
             own = [row for row in rows if row.get("domain") == domain]
             if own:
                 count = len({row["clip"] for row in own})
-                parts += [
-                    f"## Domain: {domain or 'not said'} ({count} clips)",
-                    _markdown_table(own, methods, chosen, {}),
-                ]
+                title = f"## Domain: {domain or 'not said'} ({_counted(count)})"
+                parts += [title, _markdown_table(own, methods, chosen, {})]
     parts += ["\n".join(f"* {note}" for note in notes)]
     return "\n\n".join(parts) + "\n"
+
+
+def _counted(clips: int) -> str:
+    return f"{clips} clip{'s' if clips != 1 else ''}"
 
 
 def latex(rows: Sequence[Row], methods: Sequence[str], fvd: Mapping[str, float]) -> str:

@@ -166,3 +166,20 @@ def test_latex_marks_the_best_competitor_and_escapes_names() -> None:
     )
     assert r"my\_method & \textbf{0.900} & \textbf{20.00}" in table
     assert "identity & 0.900 & 50.00" in table
+
+
+def test_domains_have_tables_of_their_own(tmp_path: Path) -> None:
+    for domain in ("indoor", "driving"):
+        write_still(tmp_path / "m" / domain / "board")
+    report = evaluate(tmp_path / "m", tmp_path / "out", "warp")
+    assert "## Domain: driving (1 clip)" in report.table
+    assert "## Domain: indoor (1 clip)" in report.table
+    assert "## Domain: not said" not in report.table
+    assert {row["domain"] for row in rows(tmp_path / "out").values()} == {"indoor", "driving"}
+
+
+def test_views_made_for_the_other_eye_are_said(tmp_path: Path) -> None:
+    write_still(tmp_path / "m" / "board")
+    write_png(tmp_path / "peer" / "board.png", pair(wall=-WALL, board=-BOARD)[1])
+    report = evaluate(tmp_path / "m", tmp_path / "out", f"peer={tmp_path / 'peer'}")
+    assert "look as if their eyes were swapped: peer" in report.table
