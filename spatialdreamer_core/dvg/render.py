@@ -7,6 +7,7 @@ right eye is a left eye: with x' = W - 1 - x, ``x'_right - x'_left = x_left - x_
 from dataclasses import dataclass
 from typing import Any, cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +19,6 @@ from spatialdreamer_core.geometry.splat import forward_map, lost_mask, resample
 from spatialdreamer_core.video.frames import Frame, PixelFormat, Plane
 
 RGB_PLANES = PixelFormat("gbrp", 8, 1, 1)
-_PLANE_CHANNELS = (1, 2, 0)  # green, blue, red, as the format's name says
 FILL = FillConfig(name="background", temporal=False)
 
 
@@ -57,21 +57,21 @@ def render_pair(
     that of arXiv 2607.05354.
     """
     mirrored = target_eye == "right"
-    target, disparity = _mirror(target, mirrored), np.ascontiguousarray(_mirror(disparity, mirrored))
+    target, disparity = _mirror(target, mirrored), _mirror(disparity, mirrored)
     source_x = forward_map(disparity, tear_px=tear_px)
     made = resample(_planes(target), source_x)
     other = fill_holes(made, source_x, FILL)
     # seen from the other eye the roles are swapped: mirrored, it is a left eye again
-    returned = np.ascontiguousarray(other_disparity(source_x)[:, ::-1])
+    returned = _mirror(other_disparity(source_x), True)
     back_x = forward_map(returned, tear_px=tear_px)
     back = _picture(resample(_mirror_planes(other), back_x), not mirrored)
-    hole = np.ascontiguousarray(_mirror(np.isnan(back_x), not mirrored))
+    hole = _mirror_mask(np.isnan(back_x), not mirrored)
     back[hole] = 0
     return FramePair(
         reference=_picture(other, mirrored),
         back=back,
         hole=hole,
-        lost=np.ascontiguousarray(_mirror(lost_mask(disparity, tear_px=tear_px), mirrored)),
+        lost=_mirror_mask(lost_mask(disparity, tear_px=tear_px), mirrored),
     )
 
 
@@ -94,21 +94,23 @@ def other_disparity(source_x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _mirror(picture: NDArray[Any], wanted: bool) -> NDArray[Any]:
-    return picture[:, ::-1] if wanted else picture
+    return np.asarray(cv2.flip(picture, 1)) if wanted else picture
+
+
+def _mirror_mask(mask: NDArray[np.bool_], wanted: bool) -> NDArray[np.bool_]:
+    return _mirror(mask.view(np.uint8), wanted).view(np.bool_)
 
 
 def _planes(picture: NDArray[np.uint8]) -> Frame:
-    g, b, r = (np.ascontiguousarray(picture[..., channel]) for channel in _PLANE_CHANNELS)
+    r, g, b = (np.asarray(plane, np.uint8) for plane in cv2.split(picture))  # cv2: several times faster than strides
     return Frame(g, b, r, RGB_PLANES, pts=0)
 
 
 def _mirror_planes(frame: Frame) -> Frame:
-    g, b, r = (cast(Plane, np.ascontiguousarray(plane[:, ::-1])) for plane in frame.planes)
+    g, b, r = (cast(Plane, _mirror(plane, True)) for plane in frame.planes)
     return Frame(g, b, r, frame.format, frame.pts)
 
 
 def _picture(frame: Frame, mirrored: bool) -> NDArray[np.uint8]:
-    picture = np.empty((frame.height, frame.width, 3), np.uint8)
-    for channel, plane in zip(_PLANE_CHANNELS, frame.planes, strict=True):
-        picture[..., channel] = _mirror(plane, mirrored)
-    return picture
+    g, b, r = frame.planes  # in the order that the format's name says
+    return np.asarray(_mirror(np.asarray(cv2.merge([r, g, b])), mirrored), np.uint8)
