@@ -119,6 +119,10 @@ def run(
     real_dev: Annotated[Path | None, typer.Option(help="Folder of measured development shards.")] = None,
     half: Annotated[bool, typer.Option(help="bfloat16: pays on cores with AVX-512 BF16 or AMX.")] = False,
     minutes: Annotated[float, typer.Option(help="Wall time of the whole schedule, earlier parts counted in.")] = 60,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of each worker instead of minutes; a busy machine then takes longer.")
+    ] = None,
+    rate: Annotated[float, typer.Option(help="Share of the usual learning rates, to go on gently.")] = 1.0,
     workers: Annotated[int, typer.Option(help="Processes of one core each; with 1 a resumed run is exact.")] = 1,
 ) -> None:
     """Train, or continue; give more minutes than were spent to go on from a finished run."""
@@ -132,7 +136,7 @@ def run(
     options = {
         "data": data,
         "output": output,
-        "config": TrainConfig(minutes=minutes, half=half),
+        "config": TrainConfig(minutes=minutes, steps=steps, rate=rate, half=half),
         "points": points,
         "real": real,
         "dev": dev,

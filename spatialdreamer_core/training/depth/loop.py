@@ -34,6 +34,8 @@ class TrainConfig:
 
     Attributes:
         minutes: Wall time over which the rates fall to nothing, summed over resumes.
+        steps: Steps of each worker over which they fall, instead of wall time; for machines that are busy otherwise.
+        rate: Share of the usual learning rates; less to go on gently from trained weights.
         batch: Pictures a step.
         points_batch: Hand-labelled pictures a step, where there are any.
         real_batch: Pictures with measured depth a step, where there are any.
@@ -46,6 +48,8 @@ class TrainConfig:
     """
 
     minutes: float = 60
+    steps: int | None = None
+    rate: float = 1.0
     batch: int = 8
     points_batch: int = 2
     real_batch: int = 2
@@ -144,11 +148,11 @@ def train(
     shadow = DepthNet().eval()
     while True:
         elapsed = time.monotonic() - started
-        progress = elapsed / (config.minutes * 60)
+        progress = step / config.steps if config.steps is not None else elapsed / (config.minutes * 60)
         rng = np.random.default_rng([config.seed, worker, step])
         chance = torch.Generator().manual_seed(config.seed * 1_000_003 + worker * 500_009 + step)
         for group in optimiser.param_groups:
-            group["lr"] = group["peak"] * rate_at(progress)
+            group["lr"] = group["peak"] * config.rate * rate_at(progress)
         batch = shards.batch(config.batch, rng, progress)
         loss = depth_loss(look(batch.pictures), batch.inverse_depth, chance)
         optimiser.zero_grad(set_to_none=True)
@@ -169,7 +173,7 @@ def train(
             decay = min(config.ema, (1 + step) / (10 + step))
             for k, v in net.state_dict().items():
                 average[k].lerp_(v, 1 - decay)
-        done = progress >= 1
+        done = progress >= 1 if config.steps is None else step >= config.steps
         if worker == 0 and (step % config.save_every == 0 or done):
             shards.refresh()
             if measured is not None:

@@ -151,6 +151,19 @@ def test_a_run_writes_a_checkpoint_from_which_it_goes_on(tmp_path):
     assert len((tmp_path / "out" / "curve.jsonl").read_text().splitlines()) > first
 
 
+def test_a_run_by_steps_makes_just_so_many_and_twice_the_same(tmp_path):
+    make_shard(tmp_path / "data")
+    made = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        net, _ = start(None, None)
+        train(net, tmp_path / "data", tmp_path / name, TrainConfig(steps=3, batch=1, save_every=1, rate=0.1))
+        lines = (tmp_path / name / "curve.jsonl").read_text().splitlines()
+        assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
+        made.append(net.out.weight.detach())
+    assert torch.equal(*made)
+
+
 def test_exported_weights_may_lie_between_two_runs(tmp_path):
     pytest.importorskip("onnx")
     from spatialdreamer_core.training.depth.ship import export_onnx, load_average, load_shipped
