@@ -100,7 +100,7 @@ def decide(
         for number in shots
     }
     retake = plan_retake(plan, shots, flags, config)
-    place.publish(f"{retake.plan.folder}/plan.npz", plan_to_bytes(retake.plan))
+    _publish_plan(retake, place)
     record = {
         "shots": {str(number): reasons for number, reasons in shots.items()},
         "flags": {str(number): sorted(words) for number, words in flags.items()},
@@ -117,7 +117,9 @@ def decided(plan: SourcePlan, config: GateConfig, place: Place) -> Retake | None
     record = json.loads(data)
     shots = {int(number): reasons for number, reasons in record["shots"].items()}
     flags = {int(number): frozenset(words) for number, words in record["flags"].items()}
-    return plan_retake(plan, shots, flags, config)
+    retake = plan_retake(plan, shots, flags, config)
+    _publish_plan(retake, place)
+    return retake
 
 
 def take_over(plan: SourcePlan, retake: Retake, place: Place) -> None:
@@ -129,6 +131,12 @@ def take_over(plan: SourcePlan, retake: Retake, place: Place) -> None:
         commit = commits[segment.index]
         own = replace(commit, row=commit.row | {"work_key": retake.plan.work_key})
         place.create(commit_key(retake.plan, segment), canonical_json(asdict(own)))
+
+
+def _publish_plan(retake: Retake, place: Place) -> None:
+    key = f"{retake.plan.folder}/plan.npz"
+    if place.size(key) is None:
+        place.publish(key, plan_to_bytes(retake.plan))
 
 
 def _record_key(plan: SourcePlan, config: GateConfig) -> str:

@@ -125,6 +125,16 @@ def test_a_run_that_dies_at_the_second_take_goes_on_to_the_same_bytes(
     assert told(film) == told(gated)
 
 
+def test_a_lost_result_and_a_lost_plan_are_made_again(film: Library, gated: Library) -> None:
+    film.convert(**AGAIN)
+    (film.output / f"film.{NAME}").unlink()
+    for plan in film.output.glob(".spatialdreamer/work/*/*/plan.npz"):
+        plan.unlink()
+    assert film.convert(**AGAIN).frames_made == FRAMES
+    assert film.videos() == gated.videos()
+    assert told(film) == told(gated)
+
+
 def test_a_twin_gets_the_second_take_and_a_bad_file_fails_for_its_reason(tmp_path: Path, gated: Library) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
