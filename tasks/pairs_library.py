@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import pyarrow as pa
@@ -100,6 +101,27 @@ class _Open:
     planned: dict[str, dict[str, Any]]  # by clip id
     waiting: set[str] = field(default_factory=set)  # clips that are not through
     through: set[str] = field(default_factory=set)  # clips with a record
+
+
+def in_lanes(rows: list[dict[str, Any]], lanes: int) -> list[dict[str, Any]]:
+    """Order clips so that workers who take turns each go through films of their own, forwards.
+
+    Args:
+        rows: Of one shard, source by source, in the order of time.
+        lanes: Workers.
+    """
+    films: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        films.setdefault(row["source_id"], []).append(row)
+    if len(films) < lanes:  # too few: neighbours share a film, each half of it
+        share = -(-len(rows) // lanes)
+        parts = [rows[at : at + share] for at in range(0, len(rows), share)]
+    else:
+        parts = list(films.values())
+    queues: list[list[dict[str, Any]]] = [[] for _ in range(lanes)]
+    for part in parts:
+        min(queues, key=len).extend(part)
+    return [row for turn in zip_longest(*queues) for row in turn if row is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +320,8 @@ class PairsLibrary:
             if record.clip_id in shard.planned:
                 shard.through.add(record.clip_id)
                 self._count(record, made=False)
-        for clip, row in shard.planned.items():
+        for row in in_lanes(list(shard.planned.values()), self._slots):
+            clip = row["clip_id"]
             if clip in self._set_aside or clip in shard.through:
                 continue
             uri = self._where.get(row["source_id"])

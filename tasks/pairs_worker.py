@@ -12,6 +12,7 @@ from spatialdreamer_core.depth.imported import for_source
 from spatialdreamer_core.depth.registry import create_depth_estimator
 from spatialdreamer_core.dvg.config import PairsConfig
 from spatialdreamer_core.flow.dis import create_flow
+from spatialdreamer_core.pairs.clip_frames import FilmReader
 from spatialdreamer_core.pairs.commits import ClipRecord
 from spatialdreamer_core.pairs.look import LookedAt, at, found_clips, look_at, read_looked
 from spatialdreamer_core.pairs.make_clip import make_clip
@@ -75,6 +76,7 @@ class PairsWorker:
         self._run_id = run_id
         self._estimator = create_depth_estimator(config.depth, device)
         create_flow(config.mask.flow)  # a misspelt name is told now, not by every clip
+        self._reader = FilmReader()
         self._sources: OrderedDict[tuple[str, str], LookedAt] = OrderedDict()
 
     def ready(self) -> None:
@@ -118,6 +120,7 @@ class PairsWorker:
             self._place,
             work_key=job.work_key,
             run_id=self._run_id,
+            reader=self._reader,
         )
 
     def _pack(self, shard: Shard) -> PackResult:

@@ -17,7 +17,7 @@ from spatialdreamer_core.dvg.make import make_pair
 from spatialdreamer_core.dvg.sample import PairMetrics, PairSample
 from spatialdreamer_core.errors import ClipError, FlatDepthError, FlowError
 from spatialdreamer_core.pairs import naming
-from spatialdreamer_core.pairs.clip_frames import PlacedClip
+from spatialdreamer_core.pairs.clip_frames import FilmReader, PlacedClip
 from spatialdreamer_core.pairs.commits import ClipRecord, clip_record
 from spatialdreamer_core.pairs.look import LookedAt
 from spatialdreamer_core.pairs.manifest import DRAWN, FILTERS, IDENTITY, MEASURES, PLACE, SCORES, STAGES
@@ -39,6 +39,7 @@ def make_clip(
     *,
     work_key: str,
     run_id: str,
+    reader: FilmReader | None = None,
 ) -> ClipRecord:
     """Make a planned clip's piece and record; of two racing workers one wins, and both get its record.
 
@@ -52,6 +53,7 @@ def make_clip(
         place: Output place.
         work_key: Name of the work.
         run_id: Goes into the row.
+        reader: Goes on in the film where the clip before ended.
 
     Raises:
         ClipError: If the clip cannot be made.
@@ -69,7 +71,7 @@ def make_clip(
     try:
         placed = _place(planned, source, config)
         with clock.stage("decode"):
-            frames = placed.frames()
+            frames = placed.frames(reader)
         with clock.stage("flow"):
             flows = clip_flows(frames, config.mask)
             scores = score_clip(frames, flows)

@@ -2,8 +2,11 @@
 
 A plan is a row of generations. The first lists the clips of the first run; each later one only what has been added:
 clips of new sources, and clips to be tried again after their shard was committed without them. So a clip that is in a
-shard stays there for good. Within a generation shards are filled by cost, in the order of clip ids, which are hashes:
-sources are spread over shards, and no shard is as long as a source.
+shard stays there for good.
+
+Within a generation shards are filled by cost, with runs of neighbouring clips in the order of a hash: sources are
+spread over shards and no shard is as long as a source, and yet a worker finds clips side by side, so that a film with
+few key frames is not decoded again from the last one for each of its clips.
 """
 
 import hashlib
@@ -27,6 +30,8 @@ from spatialdreamer_core.store.rows import REAL, TEXT, table_bytes
 
 CLIPPER = 1
 """Version of how clips are cut; raise it when the same source would give other clips."""
+RUN_FRAMES = 256
+"""Clips that begin within so many frames of a source stay together: about what lies between two key frames."""
 BYTES_PER_PIXEL = 3.5
 """What a pixel of a clip usually takes in a shard, for filling shards: three lossless videos, mask and disparity."""
 
@@ -60,10 +65,12 @@ def make_generation(found: pa.Table, number: int, shard_bytes: float) -> pa.Tabl
         shard_bytes: How large a shard should become.
 
     Returns:
-        The rows of ``PLAN``, sorted by shard and clip id; filtered clips come last and have no shard.
+        The rows of ``PLAN``, sorted by shard; filtered clips come last and have no shard.
     """
-    order = [("status", "descending"), *((name, "ascending") for name in ("split", "width", "height", "clip_id"))]
-    table = found.take(pc.sort_indices(found, sort_keys=order))
+    columns = ("split", "width", "height", "run", "source_id", "start_frame", "clip_id")
+    order = [("status", "descending"), *((name, "ascending") for name in columns)]
+    keyed = found.append_column("run", _runs(found))
+    table = found.take(pc.sort_indices(keyed, sort_keys=order))
     planned = table.filter(pc.equal(table["status"], "planned"))
     names = _shard_names(planned, number, shard_bytes)
     shards = pa.chunked_array([names, pa.nulls(table.num_rows - planned.num_rows, TEXT)])
@@ -72,6 +79,17 @@ def make_generation(found: pa.Table, number: int, shard_bytes: float) -> pa.Tabl
     for name, column in (("generation", generation), ("shard", shards), ("expected_bytes", expected)):
         table = table.append_column(name, column)
     return table.cast(PLAN)
+
+
+def _runs(clips: pa.Table) -> pa.Array:
+    """A hash for the run of neighbouring frames that each clip belongs to, the same for all its clips."""
+    sources = clips["source_id"].combine_chunks().dictionary_encode()
+    within = clips["start_frame"].to_numpy() // RUN_FRAMES
+    span = int(within.max(initial=0)) + 1
+    keys, inverse = np.unique(sources.indices.to_numpy().astype(np.int64) * span + within, return_inverse=True)
+    names = sources.dictionary.to_pylist()
+    hashes = [hashlib.sha256(f"run:{names[key // span]}:{key % span}".encode()).digest()[:8] for key in keys.tolist()]
+    return pa.array(np.frombuffer(b"".join(hashes), ">u8").astype(np.uint64)[inverse])
 
 
 def _expected_bytes(clips: pa.Table) -> NDArray[np.float64]:
@@ -274,7 +292,8 @@ class ShardRows:
 
     def __init__(self, plan: pa.Table) -> None:
         planned = plan.filter(pc.is_valid(plan["shard"]))
-        order = pc.sort_indices(planned, sort_keys=[("shard", "ascending"), ("clip_id", "ascending")])
+        columns = ("shard", "source_id", "start_frame", "clip_id")
+        order = pc.sort_indices(planned, sort_keys=[(name, "ascending") for name in columns])
         self._rows = planned.take(order).combine_chunks()
         runs = pc.run_end_encode(self._rows["shard"].combine_chunks())
         ends = runs.run_ends.to_pylist()
@@ -286,7 +305,7 @@ class ShardRows:
         return list(self._bounds)
 
     def of(self, shard: str) -> list[dict[str, Any]]:
-        """The rows of one shard, by clip id."""
+        """The rows of one shard, source by source, in the order of time."""
         begin, end = self._bounds[shard]
         rows: list[dict[str, Any]] = self._rows.slice(begin, end - begin).to_pylist()
         return rows

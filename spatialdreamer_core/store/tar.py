@@ -6,17 +6,22 @@ bytes; no member is read again.
 
 import hashlib
 import os
+import shutil
 import tarfile
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
 from spatialdreamer_core.errors import StoreError
+from spatialdreamer_core.store.place import NO_ROOM
 
 END = bytes(2 * tarfile.BLOCKSIZE)
 """What ends a tar file."""
-COPIED_BYTES = 1 << 22
+HASHED_BYTES = 1 << 18
+"""What a core's own cache holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,27 +56,50 @@ def piece_bytes(key: str, members: Mapping[str, bytes]) -> bytes:
 def pack(pieces: Iterable[Path], into: Path) -> Packed:
     """Join pieces into a tar file and put it on the disk.
 
+    The system copies while a thread hashes: a piece is one file, so both read it from the cache.
+
     Raises:
         OSError: If a piece cannot be read or the file not be written.
     """
     whole, size = hashlib.sha256(), 0
     offsets, digests = [], []
-    with into.open("wb") as output:
+    with ThreadPoolExecutor(1) as hasher, into.open("wb", buffering=0) as output:
         for path in pieces:
             offsets.append(size)
-            piece = hashlib.sha256()
             with path.open("rb", buffering=0) as file:
-                while block := file.read(COPIED_BYTES):
-                    piece.update(block)
-                    whole.update(block)
-                    output.write(block)
-                    size += len(block)
-            digests.append(piece.hexdigest())
+                digest = hasher.submit(_hash, path, whole)
+                size += _copy(file, output)
+                digests.append(digest.result())
         whole.update(END)
         output.write(END)
-        output.flush()
         os.fsync(output.fileno())
     return Packed(whole.hexdigest(), size + len(END), tuple(offsets), tuple(digests))
+
+
+def _hash(path: Path, whole: "hashlib._Hash") -> str:
+    """Digest of one file, which also goes into the digest of the whole."""
+    piece, buffer = hashlib.sha256(), bytearray(HASHED_BYTES)
+    view = memoryview(buffer)
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            piece.update(view[:count])
+            whole.update(view[:count])
+    return piece.hexdigest()
+
+
+def _copy(file: FileIO, output: FileIO) -> int:
+    """Append one file to another; gives the number of bytes."""
+    size = os.fstat(file.fileno()).st_size
+    left = size
+    try:
+        while left and hasattr(os, "copy_file_range"):
+            left -= os.copy_file_range(file.fileno(), output.fileno(), left)
+    except OSError as error:
+        if error.errno in NO_ROOM or left != size:
+            raise
+    if left:  # not on this system, or not between these two file systems
+        shutil.copyfileobj(file, output, HASHED_BYTES)
+    return size
 
 
 def read_piece(data: bytes | BinaryIO, name: str) -> tuple[str, dict[str, bytes]]:

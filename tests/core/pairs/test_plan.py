@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from spatialdreamer_core.pairs.plan import (
     write_generation,
 )
 from spatialdreamer_core.store.place import Place
+from tasks.pairs_library import in_lanes
 
 CLIP_BYTES = 16 * 512 * 288 * BYTES_PER_PIXEL
 
@@ -138,13 +140,38 @@ def test_shots_that_look_alike_are_filtered_out_but_never_older_ones(tmp_path: P
     assert alike[0]["message"] == "looks like shot 0 of source s"
 
 
+def test_neighbouring_clips_stay_together_and_sources_are_spread() -> None:
+    films = pa.concat_tables([found(64, f"film {n}") for n in range(8)])  # 1024 frames each: four runs
+    rows = ShardRows(make_generation(films, 1, 32 * CLIP_BYTES))
+    assert len(rows.names) == 16
+    apart, sources = 0, []
+    for name in rows.names:
+        held = rows.of(name)
+        sources.append(len({row["source_id"] for row in held}))
+        apart += sum(b["start_frame"] - a["start_frame"] != 16 for a, b in pairwise(held))
+    assert apart <= 32, "few clips have another neighbour than in their film"
+    assert sum(count > 1 for count in sources) >= 12, "hardly a shard is one film's"
+
+
+def test_workers_who_take_turns_go_through_films_of_their_own_forwards() -> None:
+    rows = [{"source_id": film, "start_frame": n} for film in "abc" for n in range(4)]
+    for lanes in (1, 2, 3):
+        ordered = in_lanes(rows, lanes)
+        assert len(ordered) == 12
+        assert {(row["source_id"], row["start_frame"]) for row in ordered} == {(f, n) for f in "abc" for n in range(4)}
+    turns = [in_lanes(rows, 3)[lane::3] for lane in range(3)]
+    assert [[row["start_frame"] for row in turn] for turn in turns] == [[0, 1, 2, 3]] * 3
+    alone = in_lanes(rows[:4], 2)
+    assert [row["start_frame"] for row in alone] == [0, 2, 1, 3], "two workers, one film: each takes a half"
+
+
 def test_rows_are_found_by_shard_and_clip() -> None:
     plan = make_generation(pa.concat_tables([found(40), found(2, "out", status="filtered")]), 1, 10 * CLIP_BYTES)
     rows = ShardRows(plan)
     assert rows.names == sorted(sizes(plan))
     assert {name: len(rows.of(name)) for name in rows.names} == sizes(plan)
-    clips = [row["clip_id"] for row in rows.of(rows.names[1])]
-    assert clips == sorted(clips)
+    starts = [row["start_frame"] for row in rows.of(rows.names[1])]
+    assert starts == sorted(starts)
     assert ShardRows(PLAN.empty_table()).names == []
 
 
