@@ -117,6 +117,8 @@ class MaskConfig:
         refine: ``off``; ``union``: a pixel is masked if it is, or if the mask of t-1 or t+1, pulled along a
             confident flow, is there; ``previous`` and ``next``: with that neighbour alone; ``soft``: with soft
             confidence, where neighbours add up to 1 (the paper's equation, read literally).
+        carry_border: Whether refinement also carries the strip that lies beyond the other view's border, as the paper's
+            formula does. It belongs to the frame and not to the scene: carried, it leaves false strips within.
         close_px: Gaps of the mask up to about twice as wide are closed before it is refined; 0 closes none.
         flow: Optical flow, ``dis-ultrafast``, ``dis-fast`` or ``dis-medium``.
         half_flow: Whether flow is found at half size.
@@ -128,6 +130,7 @@ class MaskConfig:
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
 
     refine: Refine = "union"
+    carry_border: bool = False
     close_px: int = 1
     flow: str = "dis-fast"
     half_flow: bool = True

@@ -13,13 +13,12 @@ from spatialdreamer_core.dvg.measure import (
     depth_flicker,
     deviation_strength,
     mask_stability,
-    occlusion_share,
     pair_metrics,
     percentiles,
     psnr_db,
 )
 from spatialdreamer_core.dvg.refine import close_mask, refine_masks
-from spatialdreamer_core.dvg.render import render_pair
+from spatialdreamer_core.dvg.render import beyond_border, render_pair
 from spatialdreamer_core.dvg.sample import PairMetrics, PairSample
 from spatialdreamer_core.errors import BadDepthError, FlatDepthError, ShortClipError
 from spatialdreamer_core.geometry.disparity import disparity_from_inverse_depth
@@ -71,7 +70,9 @@ def make_pair(
     lost = np.stack([pair.lost for pair in made])
     first_mask = hole if drawn.mode == "double" else lost
     first_mask = np.stack([close_mask(one, config.mask.close_px) for one in first_mask])
-    mask = refine_masks(first_mask, flows, config.mask.refine)
+    within = ~beyond_border(disparity, drawn.target_eye)
+    hidden = first_mask & within
+    mask = refine_masks(first_mask, flows, config.mask.refine, None if config.mask.carry_border else hidden)
     condition = (back if drawn.mode == "double" else frames).copy()
     condition[mask] = 0
 
@@ -85,11 +86,11 @@ def make_pair(
         "disparity_p50_pct": median,
         "disparity_p98_pct": high,
         "hole_share": after / mask.size,
-        "occlusion_share": occlusion_share(first_mask, disparity, drawn.target_eye),
+        "occlusion_share": np.count_nonzero(hidden) / mask.size,
         "cycle_psnr_db": psnr_db(frames, back, ~(mask | hole)),
         "flow_confidence": flows.confidence,
         "mask_growth": (after - before) / max(before, 1),
-        "mask_stability": mask_stability(mask, flows),
+        "mask_stability": mask_stability(mask & within, flows),
         "deviation_strength": strength,
         "depth_spread": near - far,
         "depth_flicker": depth_flicker(inverse_depth, flows),

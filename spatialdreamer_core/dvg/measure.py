@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spatialdreamer_core.dvg.config import VerdictConfig
 from spatialdreamer_core.dvg.flows import ClipFlows
 from spatialdreamer_core.dvg.refine import pull_mask
-from spatialdreamer_core.dvg.sample import Eye, PairMetrics, Verdict
+from spatialdreamer_core.dvg.sample import PairMetrics, Verdict
 from spatialdreamer_core.flow.consistency import warp_by_flow
 
 BEST_PSNR_DB = 99.0
@@ -78,21 +78,6 @@ def deviation_strength(target: NDArray[np.uint8], reference: NDArray[np.uint8]) 
         cells = [cv2.resize(p, size, interpolation=cv2.INTER_AREA).astype(np.float32) for p in (a, b)]
         total += float(np.abs(cells[0] - cells[1]).mean())
     return 10 * 3 * total / 255 / len(target)
-
-
-def occlusion_share(mask: NDArray[np.bool_], disparity: NDArray[np.float32], target_eye: Eye) -> float:
-    """Give the share of pixels that are masked though their place lies inside the other view; of every second row.
-
-    Args:
-        mask: [T, H, W].
-        disparity: [T, H, W] px, ``x_left - x_right``.
-        target_eye: Whose pixels these are.
-    """
-    width, count = mask.shape[2], 0
-    for here, d in zip(mask[:, ::2], disparity[:, ::2], strict=True):
-        place = np.arange(width, dtype=np.float32) + (-d if target_eye == "left" else d)
-        count += int(np.count_nonzero(here & (place >= -0.5) & (place < width - 0.5)))
-    return count / mask[:, ::2].size
 
 
 def mask_stability(masks: NDArray[np.bool_], flows: ClipFlows) -> float:

@@ -11,7 +11,9 @@ from spatialdreamer_core.dvg.config import Refine
 from spatialdreamer_core.dvg.flows import ClipFlows
 
 
-def refine_masks(masks: NDArray[np.bool_], flows: ClipFlows, refine: Refine) -> NDArray[np.bool_]:
+def refine_masks(
+    masks: NDArray[np.bool_], flows: ClipFlows, refine: Refine, carried: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
     """Refine the masks of a clip; a mask only grows.
 
     With ``w_k`` the neighbour's mask pulled along the flow t -> k and ``C_k`` that flow's confidence:
@@ -28,6 +30,7 @@ def refine_masks(masks: NDArray[np.bool_], flows: ClipFlows, refine: Refine) -> 
         masks: [T, H, W].
         flows: Of the same clip.
         refine: How.
+        carried: [T, H, W], the part of the masks that flow may carry to neighbours; None is all of them.
 
     Returns:
         [T, H, W].
@@ -37,13 +40,13 @@ def refine_masks(masks: NDArray[np.bool_], flows: ClipFlows, refine: Refine) -> 
     """
     if refine == "off":
         return masks.copy()
-    refined = masks.copy()
+    refined, carried = masks.copy(), masks if carried is None else carried
     for t in range(len(masks)):
         sides = []
         if t > 0 and refine != "next":
-            sides.append((masks[t - 1], flows.backward[t - 1], flows.backward_trust[t - 1]))
+            sides.append((carried[t - 1], flows.backward[t - 1], flows.backward_trust[t - 1]))
         if t + 1 < len(masks) and refine != "previous":
-            sides.append((masks[t + 1], flows.forward[t], flows.forward_trust[t]))
+            sides.append((carried[t + 1], flows.forward[t], flows.forward_trust[t]))
         if refine == "soft":
             votes = [pull_mask(mask, flow) * trust for mask, flow, trust in sides]
             refined[t] |= sum(votes, np.float32(0)) >= np.float32(0.999)

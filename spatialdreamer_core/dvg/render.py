@@ -75,6 +75,22 @@ def render_pair(
     )
 
 
+def beyond_border(disparity: NDArray[np.float32], target_eye: Eye) -> NDArray[np.bool_]:
+    """Tell which pixels of the target have their place beside the other view's picture.
+
+    Args:
+        disparity: [..., W] px, ``x_left - x_right``, of the target's pixels.
+        target_eye: Which eye the target is.
+
+    Returns:
+        bool of the same shape.
+    """
+    width = disparity.shape[-1]
+    columns = np.arange(width, dtype=np.float32)
+    place = columns - disparity if target_eye == "left" else columns + disparity
+    return np.asarray((place < -0.5) | (place >= width - 0.5))
+
+
 def other_disparity(source_x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Give the disparity of the made eye's pixels: where a pixel shows column s of the source at t it is ``s - t``.
 

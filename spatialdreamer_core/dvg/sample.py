@@ -62,8 +62,8 @@ class PairMetrics:
         cycle_psnr_db: Rendering to the other view and back against the target, outside the mask, dB; at most 99.
         flow_confidence: Share of pixels whose flow, forward and backward, comes back, [0, 1].
         mask_growth: Pixels that refinement added, as a share of the mask before it, >= 0.
-        mask_stability: Intersection over union of each mask with its neighbour's pulled along the flow, where flow
-            is confident; mean over the clip, [0, 1].
+        mask_stability: Intersection over union of each mask with the next, pulled along the flow, where flow is
+            confident and without what lies beyond the other view's border; over the whole clip, [0, 1].
         deviation_strength: How far the views are apart, >= 0; see ``dvg.measure``.
         depth_spread: 98th minus 2nd percentile of inverse depth, [0, 1].
         depth_flicker: Change of inverse depth from frame to frame along confident flow, mean of absolutes, [0, 1].

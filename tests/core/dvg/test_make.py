@@ -8,6 +8,7 @@ import pytest
 from spatialdreamer_core.dvg.config import ClipsConfig, MaskConfig, PairsConfig, WarpConfig
 from spatialdreamer_core.dvg.make import make_pair
 from spatialdreamer_core.dvg.refine import close_mask
+from spatialdreamer_core.dvg.render import beyond_border
 from spatialdreamer_core.errors import BadDepthError, ClipError, FlatDepthError, FlowError, ShortClipError
 
 T, H, W = 4, 72, 136
@@ -171,3 +172,29 @@ def test_depth_that_has_failed_shows_in_the_verdict(failed: Any, verdict: str, r
     _, metrics = make_pair(frames, failed(depth), only("analytic"), "a")
     assert metrics.verdict == verdict
     assert reason in metrics.reasons.split(",")
+
+
+def test_what_leaves_the_picture_is_beyond_its_border_on_the_side_it_leaves_by() -> None:
+    disparity = np.full((1, H, W), 10.0, np.float32)
+    for eye, sign in (("left", 1), ("right", -1)):
+        assert beyond_border(sign * disparity, eye).sum() == 10 * H  # type: ignore[arg-type]
+        assert beyond_border(sign * disparity, eye)[..., :10].all()  # type: ignore[arg-type]
+        assert beyond_border(-sign * disparity, eye)[..., -10:].all()  # type: ignore[arg-type]
+
+
+def test_a_camera_that_pans_does_not_carry_the_border_into_the_picture() -> None:
+    rng = np.random.default_rng(3)
+    wall = np.kron(rng.integers(40, 220, (H // 4, W // 4 + 8, 3), np.uint8), np.ones((4, 4, 1), np.uint8))
+    frames = np.stack([wall[:, 6 * t : 6 * t + W] for t in range(T)])
+    depth = np.full((T, H, W), 0.9, np.float32)
+    depth[:, :4] = 0.1
+    found = {}
+    for carried in (False, True):
+        settings = MaskConfig(carry_border=carried, half_flow=False)
+        config = replace(only("analytic", convergence=(0.0, 0.0), disparity_pct=(8, 8)), mask=settings)
+        pair, metrics = make_pair(frames, depth, config, "a")
+        beyond = beyond_border(pair.disparity, pair.meta["target_eye"])
+        found[carried] = (pair.mask & ~beyond)[:, 8:].mean()
+        assert metrics.occlusion_share < 0.001
+    assert found[False] < 0.001
+    assert found[True] > 0.01

@@ -11,7 +11,6 @@ from spatialdreamer_core.dvg.measure import (
     deviation_strength,
     judge,
     mask_stability,
-    occlusion_share,
     psnr_db,
 )
 
@@ -66,13 +65,6 @@ def test_flicker_is_the_change_of_depth_that_no_motion_explains() -> None:
     assert depth_flicker(depth, still_flows()) == 0
     depth[1] += 0.1
     assert depth_flicker(depth, still_flows()) == pytest.approx(0.1, abs=1e-4)
-
-
-def test_what_leaves_the_picture_is_not_occluded() -> None:
-    mask, disparity = np.ones((1, H, W), np.bool_), np.full((1, H, W), 10.0, np.float32)
-    assert occlusion_share(mask, disparity, "left") == pytest.approx((W - 10) / W)
-    assert occlusion_share(mask, -disparity, "right") == pytest.approx((W - 10) / W)
-    assert occlusion_share(~mask, disparity, "left") == 0
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(VerdictConfig)])
