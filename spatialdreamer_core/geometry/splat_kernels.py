@@ -13,6 +13,7 @@ import numpy as np
 
 _LANES = 16  # targets written together: a whole number of turns of every compiled loop, and little more than needed
 _PAD = _LANES + 8  # samples beyond a row that a group of targets may touch
+_BYTE_NUMBERS = np.uint64(0x0001020304050607)  # times 1 << 8 k, this has k in its top byte
 _FAR = 64.0  # landing places are clipped this far outside the picture; more than any tear allows
 
 
@@ -116,13 +117,15 @@ def _list_steps(words, n, steps):
     flags = words.view(np.uint8)
     flags[n - 1] = 1
     flags[n : (n + 7) // 8 * 8] = 0
-    count = 0
-    for w in range((n + 7) // 8):
-        if words[w] != 0:  # eight at a time: steps are rare
-            for i in range(8 * w, 8 * w + 8):
-                steps[count] = i
-                count += flags[i] != 0
-    return count
+    count, one, eight, top = np.uint64(0), np.uint64(1), np.uint64(8), np.uint64(56)
+    for w in range(np.uint64(0), np.uint64((n + 7) // 8)):
+        word = words[w]
+        while word != np.uint64(0):  # eight at a time: steps are rare
+            lowest = word & (~word + one)
+            steps[count] = np.int32(eight * w + ((lowest * _BYTE_NUMBERS) >> top))
+            count += one
+            word ^= lowest
+    return np.int64(count)
 
 
 # --- the map --------------------------------------------------------------------------------------------------------
