@@ -183,3 +183,49 @@ def test_views_made_for_the_other_eye_are_said(tmp_path: Path) -> None:
     write_png(tmp_path / "peer" / "board.png", pair(wall=-WALL, board=-BOARD)[1])
     report = evaluate(tmp_path / "m", tmp_path / "out", f"peer={tmp_path / 'peer'}")
     assert "look as if their eyes were swapped: peer" in report.table
+
+
+class CountingI3d:
+    """Features that are the mean colour of a clip's halves: equal clips have equal ones."""
+
+    def logits(self, frames: list[np.ndarray]) -> np.ndarray:
+        clip = np.stack(frames).astype(float)
+        return np.array([*clip[: len(clip) // 2].mean((0, 1, 2)), *clip[len(clip) // 2 :].mean((0, 1, 2))])
+
+
+def test_perceptual_measures_and_fvd_reach_the_table_with_their_weights_named(tmp_path: Path) -> None:
+    from spatialdreamer_core.evaluate.measure import Networks
+    from spatialdreamer_core.metrics.lpips import Lpips
+    from tests.core.metrics.test_lpips import tensors
+
+    material, peer = tmp_path / "m", tmp_path / "peer"
+    for name in ("a", "b"):
+        write_clip(material, name, 10)
+        (peer / name).mkdir(parents=True)
+        for t in range(10):
+            write_png(peer / name / f"{t}.png", pair(2 * t)[1])
+    write_png(material / "b_right" / "003.png", pair(6)[1] // 2)
+    networks = Networks({"alex": Lpips("alex", tensors("alex"))}, CountingI3d())
+    perceptual = Perceptual(networks, {"alex": "ab" * 32}, "cd" * 32)
+    methods = (parse_method("ours"), parse_method(f"peer={peer}"))
+    config = EvaluateConfig(methods=methods, frames=10, lpips=("alex",), match_every=5, fvd=True)
+    made = [
+        Evaluation(config, find_material([str(material)]), Place(str(tmp_path / "out")), perceptual).run() for _ in "ab"
+    ]
+    assert [report.rows_made for report in made] == [6, 0]
+    assert made[0].table == made[1].table
+    found = rows(tmp_path / "out")
+    assert found["a", "peer"]["lpips_alex"] == 0
+    assert found["b", "peer"]["lpips_alex"] > 0
+    assert found["a", "ours"]["lpips_alex_hole_interior"] > found["a", "ours"]["lpips_alex"] > 0
+    assert found["a", "ours"]["lpips_weights"] == f"alex {'ab' * 6}"
+    assert found["a", "ours"]["lpips_vgg"] is None
+    assert "FVD, I3D Kinetics-400 logits (weights cdcdcdcdcdcd), 2 clips of 10 frames; biased upwards" in made[0].table
+    assert "| LPIPS ↓ | FVD ↓ |" in made[0].table
+
+
+def test_clips_too_short_for_fvd_stop_the_run(tmp_path: Path) -> None:
+    write_clip(tmp_path / "m", "a", 3)
+    config = EvaluateConfig(methods=(), frames=10, lpips=(), fvd=True)
+    with pytest.raises(MaterialError, match="3 frames, but FVD compares clips of 10"):
+        Evaluation(config, find_material([str(tmp_path / "m")]), Place(str(tmp_path / "out")), Perceptual()).run()
