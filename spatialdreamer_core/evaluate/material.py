@@ -159,7 +159,13 @@ def _in_list(path: Path, layout: Packing | None) -> Iterator[ClipRef]:
         if "left" not in values:
             raise MaterialError(f"{where}: the column left is empty; name the left view")
         left = path.parent / values["left"]
-        name = values.get("name") or Path(values["left"]).with_suffix("").as_posix()
+        given = Path(values["left"])
+        name = values.get("name") or (given.stem if given.is_absolute() else given.with_suffix("").as_posix())
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            # ready views are looked up by it, below their folder
+            raise MaterialError(
+                f"{where}: the name {name!r} leads out of a folder; give a plain one in the column name"
+            )
         domain = values.get("domain")
         if "right" not in values:
             chosen = values.get("layout", layout)

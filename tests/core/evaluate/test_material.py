@@ -176,6 +176,8 @@ def test_material_that_does_not_fit_is_said_in_one_sentence(tmp_path: Path, spoi
         ("a.csv", "left,rihgt\nx,y\n", "no column is called 'rihgt'"),
         ("a.csv", "left,right\n,b.png\n", "row 1: the column left is empty"),
         ("a.csv", "left,right,disparity,disparity_scale\na.png,b.png,c.png,wide\n", "must be a number"),
+        ("a.csv", "left,right\n../a.png,b.png\n", "leads out of a folder"),
+        ("a.csv", "name,left,right\n/etc/x,a.png,b.png\n", "leads out of a folder"),
         ("a.parquet", "PAR1 torn", "torn or no such list"),
         ("a.txt", "x", "neither a folder, a list nor a video"),
         ("a.csv", "left,right\na.png,b.png\na.png,c.png\n", "two clips are called a"),
