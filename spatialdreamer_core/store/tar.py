@@ -9,7 +9,7 @@ import os
 import shutil
 import tarfile
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -20,6 +20,8 @@ from spatialdreamer_core.store.place import NO_ROOM
 
 END = bytes(2 * tarfile.BLOCKSIZE)
 """What ends a tar file."""
+BEHIND = 16
+"""Pieces by which hashing may lag behind copying."""
 HASHED_BYTES = 1 << 18
 """What a core's own cache holds."""
 
@@ -56,31 +58,34 @@ def piece_bytes(key: str, members: Mapping[str, bytes]) -> bytes:
 def pack(pieces: Iterable[Path], into: Path) -> Packed:
     """Join pieces into a tar file and put it on the disk.
 
-    The system copies while a thread hashes: a piece is one file, so both read it from the cache.
+    The system copies while a thread hashes behind it; a piece may be removed once the next one is asked for.
 
     Raises:
         OSError: If a piece cannot be read or the file not be written.
     """
     whole, size = hashlib.sha256(), 0
-    offsets, digests = [], []
+    offsets: list[int] = []
+    digests: list[Future[str]] = []
     with ThreadPoolExecutor(1) as hasher, into.open("wb", buffering=0) as output:
         for path in pieces:
             offsets.append(size)
+            if len(digests) >= BEHIND:
+                digests[-BEHIND].result()  # so that few files are open
+            digests.append(hasher.submit(_hash, path.open("rb", buffering=0), whole))
             with path.open("rb", buffering=0) as file:
-                digest = hasher.submit(_hash, path, whole)
                 size += _copy(file, output)
-                digests.append(digest.result())
-        whole.update(END)
         output.write(END)
         os.fsync(output.fileno())
-    return Packed(whole.hexdigest(), size + len(END), tuple(offsets), tuple(digests))
+        pieces_hashed = tuple(digest.result() for digest in digests)
+    whole.update(END)
+    return Packed(whole.hexdigest(), size + len(END), tuple(offsets), pieces_hashed)
 
 
-def _hash(path: Path, whole: "hashlib._Hash") -> str:
-    """Digest of one file, which also goes into the digest of the whole."""
+def _hash(piece_file: FileIO, whole: "hashlib._Hash") -> str:
+    """Digest of one open file, which also goes into the digest of the whole; closes it."""
     piece, buffer = hashlib.sha256(), bytearray(HASHED_BYTES)
     view = memoryview(buffer)
-    with path.open("rb", buffering=0) as file:
+    with piece_file as file:
         while count := file.readinto(buffer):
             piece.update(view[:count])
             whole.update(view[:count])
@@ -89,17 +94,19 @@ def _hash(path: Path, whole: "hashlib._Hash") -> str:
 
 def _copy(file: FileIO, output: FileIO) -> int:
     """Append one file to another; gives the number of bytes."""
-    size = os.fstat(file.fileno()).st_size
-    left = size
+    begin, left = output.tell(), os.fstat(file.fileno()).st_size
     try:
         while left and hasattr(os, "copy_file_range"):
-            left -= os.copy_file_range(file.fileno(), output.fileno(), left)
+            copied = os.copy_file_range(file.fileno(), output.fileno(), left)
+            if copied == 0:  # shorter than it was: its digest will tell
+                break
+            left -= copied
     except OSError as error:
-        if error.errno in NO_ROOM or left != size:
+        if error.errno in NO_ROOM or output.tell() != begin:
             raise
     if left:  # not on this system, or not between these two file systems
         shutil.copyfileobj(file, output, HASHED_BYTES)
-    return size
+    return output.tell() - begin
 
 
 def read_piece(data: bytes | BinaryIO, name: str) -> tuple[str, dict[str, bytes]]:

@@ -1,5 +1,6 @@
 import hashlib
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,19 @@ def test_two_samples_where_one_should_be_are_told() -> None:
     two = piece_bytes("a", {"json": b"1"}) + piece_bytes("b", {"json": b"2"})
     with pytest.raises(StoreError, match="2 samples"):
         read_piece(two, "s.tar")
+
+
+def test_many_pieces_are_packed_with_few_open_files_though_each_goes_once_it_is_packed(tmp_path: Path) -> None:
+    def one_by_one() -> Iterator[Path]:
+        for number in range(60):
+            path = tmp_path / f"{number}.piece"
+            path.write_bytes(piece_bytes(f"clip{number:02d}", {"json": bytes(number * 100)}))
+            yield path
+            path.unlink()  # as a download is
+
+    packed = pack(one_by_one(), tmp_path / "s.tar")
+    data = (tmp_path / "s.tar").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == packed.sha256
+    ends = [*packed.offsets[1:], packed.bytes - 1024]
+    found = [hashlib.sha256(data[a:b]).hexdigest() for a, b in zip(packed.offsets, ends, strict=True)]
+    assert found == list(packed.digests)
