@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spatialdreamer_core.dvg.config import PairsConfig
-from spatialdreamer_core.errors import ClipError
+from spatialdreamer_core.errors import ClipError, FlatDepthError
 from spatialdreamer_core.pairs import naming
 from spatialdreamer_core.pairs.commits import ClipRecord, ShardCommit, each_commit, read_clip_records
 from spatialdreamer_core.pairs.compaction import failed_row, register_work, source_failed_key
@@ -124,6 +124,13 @@ def in_lanes(rows: list[dict[str, Any]], lanes: int) -> list[dict[str, Any]]:
     return [row for turn in zip_longest(*queues) for row in turn if row is not None]
 
 
+def _flat_depth(record: ClipRecord) -> Failure | None:
+    """A clip that was filtered out for its depth counts towards the end of a hopeless run, as failures do."""
+    if record.row.get("reason") != FlatDepthError.reason:
+        return None
+    return Failure(FlatDepthError.reason, record.row["message"], 1)
+
+
 @dataclass(frozen=True, slots=True)
 class _Finished:
     """What the driver remembers of a finished shard: counts."""
@@ -182,6 +189,7 @@ class PairsLibrary:
         self._looked = 0
         self._counts = {"clips_done": 0, "clips_failed": 0, "frames": 0, "frames_done": 0, "frames_made": 0}
         self._filtered = 0
+        self._flat = FailureBudget(share=1.0)  # depth that is flat for clip after clip is a broken model's
         self._stage_s = dict.fromkeys(("look", *STAGES, "pack"), 0.0)
 
     def run(self, executor: Executor, *, started: float, budget: FailureBudget | None = None) -> PairsReport:
@@ -373,6 +381,7 @@ class PairsLibrary:
             assert record is not None
             shard.through.add(planned["clip_id"])
             self._count(record, made=True)
+            self._flat.record(_flat_depth(record))
         self._tell(message, source=planned["source_uri"])
         if not shard.waiting:
             yield self._pack_job(planned["shard"])

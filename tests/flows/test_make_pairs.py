@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spatialdreamer_core.depth.protocol import DepthRequest
 from spatialdreamer_core.store.place import Place
+from tasks.pool import RunStoppedError
 from tasks.set_aside import list_set_aside
 from tests.flows.pairs_corpus import Corpus, Slope
 from tests.media import scene, write_video
@@ -35,6 +36,33 @@ class Breaks(Slope):
         if Path(os.environ["BREAK_FLAG"]).exists() and 4 <= request.frame_indices[0] < 8:
             depth[:] = np.nan
         return depth
+
+
+class Flat(Slope):
+    """Depth that is the same everywhere."""
+
+    name, digest = "flat", "flat-1"
+
+    def infer(self, request: DepthRequest) -> NDArray[np.float32]:
+        return np.ones(request.pictures.shape[:3], np.float32)
+
+
+def test_clips_of_flat_depth_or_without_flow_are_filtered_out_with_the_reason(corpus: Corpus) -> None:
+    flat = corpus.make(**{"pairs.depth.name": f"{__name__}:Flat"})
+    assert (flat.clips_done, flat.clips_filtered, flat.clips_failed) == (0, 7, 0)
+    assert {row["reason"] for row in corpus.rows()} == {"depth_flat"}
+    noise = np.random.default_rng(0).integers(0, 256, (8, 72, 112, 3), np.uint8)
+    write_video(corpus.films / "noise.mkv", list(noise))
+    corpus.make()
+    reasons = [row["reason"] for row in corpus.rows() if row["source_uri"].endswith("noise.mkv")]
+    assert len(reasons) == 2
+    assert all("flow_failed" in reason for reason in reasons)
+
+
+def test_a_model_that_gives_flat_depth_for_clip_after_clip_stops_the_run(corpus: Corpus) -> None:
+    corpus.add_film("long.mkv", clips=20, seed=5)
+    with pytest.raises(RunStoppedError, match="broken model"):
+        corpus.make(**{"pairs.depth.name": f"{__name__}:Flat"})
 
 
 def test_every_planned_clip_is_in_one_shard_once_and_has_one_row(corpus: Corpus) -> None:
