@@ -16,7 +16,7 @@ from spatialdreamer_core.flow.dis import create_flow
 from spatialdreamer_core.video.letterbox import Bars, paired_bars, picture_bars
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "depth.onnx"
-WEIGHTS_SHA256 = "c7c4f3da14c2196cb7d3b23a32becc4c0bf2495277c3a3cb516fde24b384bcf9"
+WEIGHTS_SHA256 = "9c25b04c9998067cf38e1b6cce79a4644b332a65bae3b639be1a5853416cf683"
 """Of the file that ships; a file with other bytes is refused."""
 
 VERSION = 2

@@ -108,7 +108,7 @@ def test_confidence_is_nought_where_nothing_is_shown_and_high_on_a_plain_street(
     noise = np.random.default_rng(4).integers(0, 255, (90, 160, 3), dtype=np.uint8)
     shown = [network.confidence(np.full((90, 160, 3), value, np.uint8)) for value in (0, 127, 255)]
     assert shown == [0, 0, 0]
-    assert network.confidence(noise) < 0.3
+    assert network.confidence(noise) < 0.4
     assert 0.5 < network.confidence(street()) <= 1
 
 
