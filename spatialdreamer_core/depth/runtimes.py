@@ -4,6 +4,7 @@ The tolerance is over the spread of a map; each has its own digest, because the 
 """
 
 import importlib
+import sys
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ NEEDS: dict[RuntimeName, str] = {
     "openvino": "pip install 'spatialdreamer[openvino]'",
     "torch": "pip install 'spatialdreamer[train]'",
 }
+TELEMETRY = "openvino_telemetry"
 KEPT_SIZES = 4
 """OpenVINO compiles for one picture size; so many are kept."""
 
@@ -67,9 +69,25 @@ class _OnnxRuntime:
         return np.asarray(self._session.run(None, {self._input: batch})[0][0, 0], np.float32)
 
 
+def _import_openvino() -> Any:
+    """Import OpenVINO without its telemetry, which would report the import to its makers unasked.
+
+    OpenVINO itself goes on without where the package openvino_telemetry is not installed; so it is hidden meanwhile.
+    """
+    if "openvino" in sys.modules:
+        return importlib.import_module("openvino")
+    hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == TELEMETRY}
+    sys.modules[TELEMETRY] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        del sys.modules[TELEMETRY]
+        sys.modules.update(hidden)
+
+
 class _OpenVino:
     def __init__(self, model: bytes, threads: int) -> None:
-        openvino: Any = importlib.import_module("openvino")
+        openvino = _import_openvino()
         self._core = openvino.Core()
         self._model = model
         # its own choice on newer CPUs is bfloat16, whose maps have stairs
