@@ -71,7 +71,7 @@ def make_generation(found: pa.Table, number: int, shard_bytes: float) -> pa.Tabl
     order = [("status", "descending"), *((name, "ascending") for name in columns)]
     keyed = found.append_column("run", _runs(found))
     table = found.take(pc.sort_indices(keyed, sort_keys=order))
-    planned = table.filter(pc.equal(table["status"], "planned"))
+    planned = table.slice(0, pc.sum(pc.equal(table["status"], "planned")).as_py() or 0)  # they come first
     names = _shard_names(planned, number, shard_bytes)
     shards = pa.chunked_array([names, pa.nulls(table.num_rows - planned.num_rows, TEXT)])
     generation = pa.array(np.full(table.num_rows, number, np.int64))
