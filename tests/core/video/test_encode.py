@@ -10,6 +10,7 @@ from spatialdreamer_core.errors import EncodeError
 from spatialdreamer_core.video.encode import (
     CHUNK_TICK,
     ChunkWriter,
+    _x264_instructions,
     encoded_format,
     resolve_codec,
     stereo_mode,
@@ -217,3 +218,8 @@ def test_ffprobe_reads_colour_and_chroma_location(tmp_path, codec):
     assert (stream["color_range"], stream["color_primaries"]) == ("tv", "bt2020")
     assert (stream["color_transfer"], stream["color_space"]) == ("smpte2084", "bt2020nc")
     assert stream["chroma_location"] == "left"
+
+
+@pytest.mark.parametrize(("features", "params"), [({"avx512f": True}, ["asm=AVX2"]), ({"avx2": True}, []), ({}, [])])
+def test_x264_keeps_from_instructions_whose_bytes_vary(features: dict[str, bool], params: list[str]) -> None:
+    assert _x264_instructions(features) == params
