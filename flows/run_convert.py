@@ -1,6 +1,5 @@
 """The steps of a conversion run, without Prefect: the flow and the plain command take the same ones."""
 
-import logging
 from collections.abc import Callable
 from functools import partial
 
@@ -13,8 +12,6 @@ from tasks.convert_library import ConvertLibrary, LibraryReport
 from tasks.convert_worker import ConvertWorker
 from tasks.progress import Progress
 from tasks.stems import output_stems
-
-log = logging.getLogger(__name__)
 
 
 def convert_sources(run: Prepared[RunConfig], on_progress: Callable[[Progress], None]) -> LibraryReport:

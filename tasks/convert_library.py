@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -24,8 +23,6 @@ from tasks.jobs import Failure, Job, Outcome
 from tasks.pool import Executor, FailureBudget, Pool
 from tasks.progress import Progress
 from tasks.set_aside import readable, set_aside
-
-log = logging.getLogger(__name__)
 
 FRAGMENTS = ".spatialdreamer/manifest"
 

@@ -1,6 +1,5 @@
 """What a convert actor holds: models loaded once, then one source or segment at a time."""
 
-import logging
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +16,6 @@ from spatialdreamer_core.errors import StoreError
 from spatialdreamer_core.flow.dis import create_flow
 from spatialdreamer_core.store.place import Place
 from tasks.process import keep_freed_memory
-
-log = logging.getLogger(__name__)
 
 PLANS_KEPT = 8
 
@@ -83,11 +80,8 @@ class ConvertWorker:
         self._plans: OrderedDict[tuple[str, str, str], SourcePlan] = OrderedDict()
 
     def ready(self) -> None:
-        """Load or compile now what the first job would have to; a rehearsal that fails costs nothing but the time."""
-        try:
-            rehearse(self._config, self._flow)
-        except Exception as error:  # the first job will tell what is wrong, with its source's name
-            log.debug("rehearsal failed: %s", error)
+        """Load or compile now what the first job would have to."""
+        rehearse(self._config, self._flow)
 
     def run(self, kind: str, payload: Any) -> Any:
         """Do one job: ``plan`` (a uri), ``segment`` (a SegmentJob), ``finish`` or ``copy`` (a FinishJob)."""

@@ -1,5 +1,6 @@
 """Where the pool's jobs run: in this process, or in Ray actors behind a process wall."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from typing import Any
 from spatialdreamer_core.errors import ConfigError
 from tasks.jobs import Job, Worker
 from tasks.pool import Finished
+
+log = logging.getLogger(__name__)
 
 WorkerFactory = Callable[[], Worker]
 
@@ -78,7 +81,13 @@ class RayExecutor:
             def run(self, kind: str, payload: Any) -> Any:
                 if self._worker is None:  # here, not in __init__: an error of ours then arrives as itself
                     self._worker = self._factory()
-                return self._worker.run(kind, payload) if kind else self._worker.ready()
+                if kind:
+                    return self._worker.run(kind, payload)
+                try:
+                    self._worker.ready()
+                except Exception as error:  # the first job will tell what is wrong, with its source's name
+                    log.debug("rehearsal failed: %s", error)
+                return None
 
         self._ray = ray
         self._factory = make_worker

@@ -54,7 +54,7 @@ class Worker(Protocol):
     """What runs in a worker process: built once, then asked for one job at a time."""
 
     def ready(self) -> None:
-        """Load or compile now what the first job would have to: that is start-up, not work."""
+        """Load or compile now what the first job would have to: that is start-up, not work; may fail."""
         ...
 
     def run(self, kind: str, payload: Any) -> Any:

@@ -5,7 +5,6 @@ shard, published whole, then recorded. When every clip of a shard is through, it
 commit record makes it part of the dataset.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -39,8 +38,6 @@ from tasks.pairs_worker import ClipJob, Work
 from tasks.pool import Executor, FailureBudget, Pool
 from tasks.progress import Progress
 from tasks.set_aside import list_set_aside, readable, set_aside
-
-log = logging.getLogger(__name__)
 
 LOOK_DEADLINE_S = 3600.0
 PACK_DEADLINE_S = 3600.0

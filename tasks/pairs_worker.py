@@ -1,6 +1,5 @@
 """What a make-pairs actor holds: models loaded once, then one source, clip or shard at a time."""
 
-import logging
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +20,6 @@ from spatialdreamer_core.pairs.pack import PackResult, Shard, pack_shard
 from spatialdreamer_core.pairs.rehearse import rehearse
 from spatialdreamer_core.store.place import Place
 from tasks.process import keep_freed_memory
-
-log = logging.getLogger(__name__)
 
 SOURCES_KEPT = 8
 
@@ -80,11 +77,8 @@ class PairsWorker:
         self._sources: OrderedDict[tuple[str, str], LookedAt] = OrderedDict()
 
     def ready(self) -> None:
-        """Load or compile now what the first clip would have to; a rehearsal that fails costs nothing but the time."""
-        try:
-            rehearse(self._config)
-        except Exception as error:  # the first clip will tell what is wrong, with its source's name
-            log.debug("rehearsal failed: %s", error)
+        """Load or compile now what the first job would have to."""
+        rehearse(self._config)
 
     def run(self, kind: str, payload: Any) -> Any:
         """Do one job: ``work`` (None), ``look`` (a uri), ``clip`` (a ClipJob) or ``pack`` (a Shard)."""

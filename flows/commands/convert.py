@@ -225,9 +225,9 @@ def _without(convert_settings: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _run(config: RunConfig, listener: Listener) -> LibraryReport:
-    from infra.prefect_api import api_is_set
+    from infra.prefect_api import recording_wanted
 
-    if config.prefect == "off" or (config.prefect == "auto" and not api_is_set()):
+    if not recording_wanted(config.prefect):
         from flows.run_convert import run_convert
 
         return run_convert(config, listener)

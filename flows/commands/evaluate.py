@@ -153,9 +153,9 @@ def _checked(settings: dict[str, Any]) -> EvaluateRunConfig:
 
 
 def _run(config: EvaluateRunConfig, listener: Any) -> Report:
-    from infra.prefect_api import api_is_set
+    from infra.prefect_api import recording_wanted
 
-    if config.prefect == "off" or (config.prefect == "auto" and not api_is_set()):
+    if not recording_wanted(config.prefect):
         from flows.run_evaluate import run_evaluate
 
         return run_evaluate(config, listener)

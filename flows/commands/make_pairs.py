@@ -172,9 +172,9 @@ def make_pairs(
 
 
 def _run(config: PairsRunConfig, listener: Listener) -> PairsReport:
-    from infra.prefect_api import api_is_set
+    from infra.prefect_api import recording_wanted
 
-    if config.prefect == "off" or (config.prefect == "auto" and not api_is_set()):
+    if not recording_wanted(config.prefect):
         from flows.run_pairs import run_pairs
 
         return run_pairs(config, listener)

@@ -18,6 +18,7 @@ from spatialdreamer_core.depth.guided import sharpen_depth
 from spatialdreamer_core.depth.normalise import normalise, shot_range
 from spatialdreamer_core.depth.protocol import DepthRequest
 from spatialdreamer_core.depth.stabilise import DepthStabiliser
+from spatialdreamer_core.evaluate.clip import read_pfm
 from spatialdreamer_core.flow.dis import create_flow
 from spatialdreamer_core.geometry.upsample import upsample_inverse_depth
 from spatialdreamer_core.training.depth.data import Shards
@@ -36,20 +37,11 @@ PARTNER_FRAMES = 6
 """As far away as ``convert`` looks."""
 
 
-def _read_pfm(path: Path) -> F32:
-    with path.open("rb") as file:
-        file.readline()
-        width, height = (int(v) for v in file.readline().split())
-        order = "<" if float(file.readline()) < 0 else ">"
-        values = np.frombuffer(file.read(), order + "f4").reshape(height, width)
-    return np.ascontiguousarray(values[::-1], np.float32)
-
-
 def measured_pairs(data: Path) -> Iterator[Pair]:
     """Stereo pairs whose disparity somebody measured."""
     folder = data / "stereo" / "motorcycle"
     if folder.is_dir():
-        truth = _read_pfm(folder / "disp0GT.pfm")
+        truth = read_pfm(folder / "disp0GT.pfm")
         yield Pair(_rgb(folder / "im0.png"), _rgb(folder / "im1.png"), truth, np.isfinite(truth) & (truth > 0))
     folder = data / "stereo" / "cones"
     if folder.is_dir():
