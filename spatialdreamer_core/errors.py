@@ -67,6 +67,12 @@ class FlowError(ClipError):
     reason = "flow_failed"
 
 
+class RefineError(ClipError):
+    """The network that paints uncovered background failed on this clip."""
+
+    reason = "refine_failed"
+
+
 class ShortClipError(ClipError):
     """The clip or shot has fewer frames than were asked for."""
 

@@ -18,6 +18,10 @@ ADVICE: dict[str, tuple[str, str]] = {
         "It holds NaN or values out of range. Mend imported depth; report it otherwise.",
     ),
     "flow_failed": ("No motion to believe", "Nothing in neighbouring frames fits together. Leave the clip out."),
+    "refine_failed": (
+        "The painting network failed",
+        "See the message; what is done stays. Run again with --refine none to do without it.",
+    ),
     "too_short": ("Too few frames", "Ask for shorter clips, or leave it out."),
     "encode_failed": ("Cannot be encoded", "This codec, container and size do not go together. Try another of them."),
     "bad_clip": ("Cannot be converted", "See the message."),

@@ -1,0 +1,1 @@
+"""What convert does with a network that paints: which shots earn it, windows and tiles, pasting inside the holes."""
