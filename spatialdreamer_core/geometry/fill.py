@@ -9,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from spatialdreamer_core.config import FillConfig
-from spatialdreamer_core.geometry.holes import HoleRuns, find_hole_runs
+from spatialdreamer_core.geometry.holes import HoleRuns, find_hole_runs, hole_pixels
 from spatialdreamer_core.geometry.reveal import Reveal, blend_reveal, trace_reveal
 from spatialdreamer_core.video.frames import Frame, Plane
 
@@ -28,12 +28,37 @@ SIGMA_PER_COLUMN = 0.25
 SIGMA_MAX_ROWS = 4.0
 
 
+class Filled(NamedTuple):
+    """A painted frame, and what its holes were painted from.
+
+    Attributes:
+        frame: The made eye without holes.
+        runs: The holes on the luma grid.
+        revealed: [P] float32 in [0, 1], over the pixels of ``runs`` run after run: the share of what stands there that
+            neighbouring frames showed; 0 where all of it was made up.
+    """
+
+    frame: Frame
+    runs: HoleRuns
+    revealed: NDArray[np.float32]
+
+
 def fill_holes(
     splat_frame: Frame,
     source_x: NDArray[np.float32],
     config: FillConfig,
     reveals: Sequence[Reveal] = (),
 ) -> Frame:
+    """Paint the holes: the frame of ``fill_and_tell``."""
+    return fill_and_tell(splat_frame, source_x, config, reveals).frame
+
+
+def fill_and_tell(
+    splat_frame: Frame,
+    source_x: NDArray[np.float32],
+    config: FillConfig,
+    reveals: Sequence[Reveal] = (),
+) -> Filled:
     """Paint every hole sample of every plane and leave every other sample as it is.
 
     The end of a hole with the smaller disparity is background, and only that end gives colour, so nothing of the
@@ -49,7 +74,7 @@ def fill_holes(
         reveals: Neighbouring frames of the same shot that may show what is hidden here, the best first.
 
     Returns:
-        A new frame; the given one is not written to.
+        A new frame, and where its colours come from; the given one is not written to.
 
     Raises:
         ValueError: If ``source_x`` is not of the frame's size, or a reveal does not fit the frame.
@@ -71,7 +96,10 @@ def fill_holes(
         out = plane.copy()
         _write(out, paint, grid.runs, float((1 << layout.bits) - 1))
         planes.append(out)
-    return Frame(planes[0], planes[1], planes[2], layout, splat_frame.pts)
+    made_up = np.ones(hole_pixels(luma.runs), np.float32)
+    for trace in traces:
+        made_up *= 1 - trace.weight
+    return Filled(Frame(planes[0], planes[1], planes[2], layout, splat_frame.pts), luma.runs, 1 - made_up)
 
 
 class _Grid(NamedTuple):

@@ -43,6 +43,11 @@ def find_hole_runs(source_x: NDArray[np.float32], *, column_step: int = 1) -> Ho
     return HoleRuns(*_find_runs(source_x, column_step))
 
 
+def hole_pixels(runs: HoleRuns) -> int:
+    """Number of pixels in all runs."""
+    return int((runs.stop - runs.start).sum(dtype=np.int64))
+
+
 @njit(cache=True, nogil=True)
 def _find_runs(source_x: Any, column_step: int) -> Any:
     height, width = source_x.shape

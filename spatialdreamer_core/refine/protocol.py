@@ -38,7 +38,9 @@ class RefineShot:
         colour: Decides matrix and range: ``video.colour.rgb_matrix(format.bits, colour, height)``.
         strength_pct: Disparity from inverse depth 0 to 1, percent of the width.
         convergence: Inverse depth that lands on the screen.
-        deviation: Stereo deviation strength that the user set, in the refiner's own measure; None computes it.
+        geometric: Geometric deviation strength: median size of the disparity over the shot, as a share of the width.
+        deviation: Deviation strength that the user set, in the refiner's own measure; None takes what the refiner
+            computes (``mini``: ``geometric``).
     """
 
     length: int
@@ -48,6 +50,7 @@ class RefineShot:
     colour: ColourInfo
     strength_pct: float
     convergence: float
+    geometric: float
     deviation: float | None = None
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from spatialdreamer_core.config import FillConfig
-from spatialdreamer_core.geometry.fill import fill_holes
+from spatialdreamer_core.geometry.fill import fill_and_tell, fill_holes
+from spatialdreamer_core.geometry.holes import hole_pixels
 from spatialdreamer_core.video.frames import Frame, PixelFormatName
 from tests.core.geometry.world import World, hole_psnr
 
@@ -75,6 +76,21 @@ def test_a_brighter_neighbour_leaves_no_seam():
     brighter = replace(reveal, frame=replace(reveal.frame, y=reveal.frame.y + np.uint8(4)))
     plain, lifted = (fill_holes(frame, source_x, FillConfig(), [r]) for r in (reveal, brighter))
     assert np.abs(plain.y.astype(int) - lifted.y.astype(int)).max() <= 1
+
+
+def test_what_a_neighbour_showed_is_told_pixel_by_pixel():
+    world = World()
+    frame, source_x = world.splat(0)
+    alone = fill_and_tell(frame, source_x, FillConfig())
+    helped = fill_and_tell(frame, source_x, FillConfig(), [world.reveal(0, -2)])
+    assert alone.revealed.size == hole_pixels(alone.runs) == np.isnan(source_x).sum()
+    assert not alone.revealed.any()
+    hole = np.isnan(source_x)
+    changed = alone.frame.y[hole] != helped.frame.y[hole]  # both in row order
+    assert not changed[helped.revealed == 0].any()
+    sure = helped.revealed == 1
+    assert sure.mean() > 0.3
+    assert np.array_equal(helped.frame.y[hole][sure], world.right(0).y[hole][sure])
 
 
 def test_a_neighbour_of_another_size_is_refused():
