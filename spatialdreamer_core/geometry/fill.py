@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spatialdreamer_core.config import FillConfig
 from spatialdreamer_core.geometry.holes import HoleRuns, find_hole_runs, hole_pixels
 from spatialdreamer_core.geometry.reveal import Reveal, blend_reveal, trace_reveal
-from spatialdreamer_core.video.frames import Frame, Plane
+from spatialdreamer_core.video.frames import Frame, PixelFormat, Plane
 
 INPAINT_RADIUS_PX = 3
 SAME_SURFACE_PX = 1.5
@@ -82,12 +82,11 @@ def fill_and_tell(
     if source_x.shape != splat_frame.y.shape:
         raise ValueError(f"source_x must be {splat_frame.y.shape} like the luma plane, got {source_x.shape}")
     layout = splat_frame.format
-    luma = _Grid(source_x, find_hole_runs(source_x), 1, 1)
-    coarse = np.ascontiguousarray(source_x[:: layout.sub_y, :: layout.sub_x])
-    chroma = _Grid(coarse, find_hole_runs(coarse, column_step=layout.sub_x), layout.sub_x, layout.sub_y)
+    grids = _grids(source_x, layout)
+    luma = grids[0]
     traces = [trace_reveal(splat_frame, source_x, luma.runs, r) for r in reveals] if config.temporal else []
     planes = []
-    for index, grid in enumerate((luma, chroma, chroma)):
+    for index, grid in enumerate(grids):
         plane = splat_frame.planes[index]
         paint = _spatial(plane, grid, config.name, layout.bits)
         # The best reveal is laid on last: it covers the others instead of being averaged with them.
@@ -102,6 +101,28 @@ def fill_and_tell(
     return Filled(Frame(planes[0], planes[1], planes[2], layout, splat_frame.pts), luma.runs, 1 - made_up)
 
 
+def mirror_background(splat_frame: Frame, source_x: NDArray[np.float32]) -> Frame:
+    """Paint every hole sample with the background mirrored at the hole's end: all its texture, and nothing averaged.
+
+    Args:
+        splat_frame: The made eye with anything in its holes.
+        source_x: [H, W] source luma column shown by each target pixel, NaN in holes.
+
+    Returns:
+        A new frame.
+    """
+    layout = splat_frame.format
+    grey, white = float(1 << (layout.bits - 1)), float((1 << layout.bits) - 1)
+    planes = []
+    for plane, grid in zip(splat_frame.planes, _grids(source_x, layout), strict=True):
+        paint, behind = np.empty(plane.shape, np.float32), np.empty(plane.shape, np.float32)
+        _paint_rows(plane, grid, paint, behind, (1.0, 1, grey))
+        out = plane.copy()
+        _write(out, paint, grid.runs, white)
+        planes.append(out)
+    return Frame(planes[0], planes[1], planes[2], layout, splat_frame.pts)
+
+
 class _Grid(NamedTuple):
     """One plane's sampling of the map: every ``sub_x``-th column and ``sub_y``-th row of luma."""
 
@@ -109,6 +130,15 @@ class _Grid(NamedTuple):
     runs: HoleRuns
     sub_x: int
     sub_y: int
+
+
+def _grids(source_x: NDArray[np.float32], layout: PixelFormat) -> tuple[_Grid, _Grid, _Grid]:
+    luma = _Grid(source_x, find_hole_runs(source_x), 1, 1)
+    if layout.sub_x == 1 and layout.sub_y == 1:
+        return luma, luma, luma
+    coarse = np.ascontiguousarray(source_x[:: layout.sub_y, :: layout.sub_x])
+    chroma = _Grid(coarse, find_hole_runs(coarse, column_step=layout.sub_x), layout.sub_x, layout.sub_y)
+    return luma, chroma, chroma
 
 
 def _spatial(plane: Plane, grid: _Grid, method: str, bits: int) -> NDArray[np.float32]:

@@ -1,0 +1,205 @@
+"""``mini`` at work: the shipped network over the tiles that have holes, frame by frame, on one core and without torch.
+
+``look`` sees a tile of one frame, ``paint`` makes it from that and from what ``look`` saw in the same tile of the
+frames at the network's offsets, before and after. Where such a frame lies outside the shot, or has no hole in that tile
+and so was not looked at, the frame itself stands in for it. The window is centred on every frame and one tile is run at
+a time: neither where a shot is cut nor what else is in the frame changes a byte.
+
+Memory: for each tile with holes 0.1 MB a frame over the whole window, and 0.4 MB a frame of those to come.
+"""
+
+import hashlib
+import importlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatialdreamer_core.errors import ConfigError, RefineError
+from spatialdreamer_core.refine.protocol import Painted, Patch, RefineFrame, RefineShot
+from spatialdreamer_core.refine.tile_inputs import TileCutter, tile_cutter
+from spatialdreamer_core.refine.tiles import TileGrid
+
+FOLDER = Path(__file__).parent.parent / "weights"
+LOOK, PAINT, ABOUT = "mini_look.onnx", "mini_paint.onnx", "mini.json"
+SHA256: dict[str, str] = {}
+"""Of the files that ship, by name; files with other bytes are refused. Empty: none ship."""
+VERSION = 1
+"""Raise when the code gives other colours for the same weights."""
+CARRIED = ("coarse", "reference_coarse")
+"""What ``paint`` is told of other frames."""
+
+F32 = NDArray[np.float32]
+Place = tuple[int, int]
+
+
+def present() -> bool:
+    """Whether weights ship with this package."""
+    return bool(SHA256) and all((FOLDER / name).is_file() for name in SHA256)
+
+
+class MiniRefiner:
+    """The small network; see ``Refiner``.
+
+    Args:
+        folder: With the files of another network than the shipped one, for development; None takes that.
+
+    Raises:
+        ConfigError: If a file is missing, damaged, not the one that we know or not of this network, or ONNX Runtime is
+            not installed.
+    """
+
+    name = "mini"
+
+    def __init__(self, folder: Path | None = None) -> None:
+        files = {name: _read(folder or FOLDER, name, ours=folder is None) for name in (LOOK, PAINT, ABOUT)}
+        where = str(folder or FOLDER)
+        self.offsets = _offsets(files[ABOUT], where)
+        self.look, self.paint = _session(files[LOOK], where), _session(files[PAINT], where)
+        _refuse_others(self.look, self.paint, len(self.offsets), where)
+        content = hashlib.sha256(b"".join(hashlib.sha256(files[name]).digest() for name in sorted(files)))
+        self.digest = f"mini-{VERSION}-{content.hexdigest()[:16]}"
+
+    @property
+    def reach(self) -> int:
+        """Frames on each side that may be asked."""
+        return max((abs(offset) for offset in self.offsets), default=0)
+
+    def span(self, length: int, start: int, end: int) -> tuple[int, int]:
+        """See ``Refiner.span``."""
+        return max(0, start - self.reach), min(length, end + self.reach)
+
+    def open(self, shot: RefineShot, start: int, end: int) -> "MiniStream":
+        """See ``Refiner.open``."""
+        return MiniStream(self, shot, start, end)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What is remembered of one frame: by tile, its input, all that ``look`` saw, and the part that others ask for."""
+
+    tiles: dict[Place, F32]
+    looks: dict[Place, dict[str, F32]]
+    carried: dict[Place, tuple[F32, ...]]
+
+
+class MiniStream:
+    """Paints a run of frames of one shot; see ``RefineStream``."""
+
+    def __init__(self, refiner: MiniRefiner, shot: RefineShot, start: int, end: int) -> None:
+        self._refiner, self._shot = refiner, shot
+        self._next, self._end = start, end
+        self._grid = TileGrid(shot.height, shot.width)
+        self._strength = np.array([shot.geometric if shot.deviation is None else shot.deviation], np.float32)
+        self._seen: dict[int, _Seen] = {}
+
+    def push(self, frame: RefineFrame) -> Iterator[Painted]:
+        """See ``RefineStream.push``."""
+        reach, last = self._refiner.reach, self._shot.length - 1
+        self._seen[frame.index] = self._look(frame)
+        while self._next < self._end and frame.index >= min(self._next + reach, last):
+            yield Painted(self._next, self._paint(self._next))
+            self._seen.pop(self._next - reach, None)
+            self._next += 1
+
+    def _look(self, frame: RefineFrame) -> _Seen:
+        seen = _Seen({}, {}, {})
+        needed = np.argwhere(self._grid.needed(frame.holes, frame.revealed))
+        if not len(needed):
+            return seen
+        cutter: TileCutter = tile_cutter(frame, self._shot.colour)
+        for row, column in needed.tolist():
+            tile, reference = cutter.tile(int(self._grid.rows[row]), int(self._grid.columns[column]))
+            look = _run(self._refiner.look, {"tile": tile, "reference": reference})
+            seen.carried[row, column] = tuple(look[name] for name in CARRIED)
+            if frame.index >= self._next:
+                seen.tiles[row, column], seen.looks[row, column] = tile, look
+        return seen
+
+    def _paint(self, index: int) -> tuple[Patch, ...]:
+        seen = self._seen[index]
+        patches = tuple(self._patch(index, place, seen) for place in seen.tiles)
+        seen.tiles, seen.looks = {}, {}  # others ask for the carried part alone
+        return patches
+
+    def _patch(self, index: int, place: Place, seen: _Seen) -> Patch:
+        others = [
+            there.carried.get(place, seen.carried[place])
+            if (there := self._seen.get(index + offset)) is not None
+            else seen.carried[place]
+            for offset in self._refiner.offsets
+        ]
+        asked = [np.stack([other[part] for other in others], axis=1) for part in range(len(CARRIED))]
+        inputs = {"tile": seen.tiles[place], **seen.looks[place], "strength": self._strength}
+        made = _run(self._refiner.paint, inputs | {"others": asked[0], "reference_others": asked[1]})["made"][0]
+        weight = self._grid.weight(*place)
+        rgb = np.ascontiguousarray(made[:, : weight.shape[0], : weight.shape[1]])
+        return Patch(int(self._grid.rows[place[0]]), int(self._grid.columns[place[1]]), rgb, weight)
+
+
+def _read(folder: Path, name: str, *, ours: bool) -> bytes:
+    path = folder / name
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"mini weights {path}: cannot be read ({error.strerror}); install the package again, or use --refine none"
+        ) from error
+    found, wanted = hashlib.sha256(data).hexdigest(), SHA256.get(name, "")
+    if ours and found != wanted:
+        raise ConfigError(
+            f"mini weights {path}: sha256 is {found[:12]}..., wanted {wanted[:12]}...; install the package again, "
+            "or use --refine none"
+        )
+    return data
+
+
+def _offsets(about: bytes, where: str) -> tuple[int, ...]:
+    try:
+        network = json.loads(about)["network"]
+        return tuple(int(offset) for offset in network["offsets"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"mini weights {where}/{ABOUT}: does not describe a mini network") from error
+
+
+@cache
+def _session(model: bytes, where: str) -> Any:
+    """One session for each graph and process, on one thread, so that its bytes are the same on any number of cores."""
+    try:
+        runtime: Any = importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise ConfigError("refine mini: onnxruntime is not installed; run: pip install onnxruntime") from error
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's own classes are not public
+        raise ConfigError(f"mini weights {where}: not an ONNX graph that can be run ({error})") from error
+
+
+def _refuse_others(look: Any, paint: Any, offsets: int, where: str) -> None:
+    given = {one.name for one in look.get_outputs()}
+    asked = {one.name: one.shape for one in paint.get_inputs()}
+    own = {"tile", "strength", "others", "reference_others"}
+    if not set(asked) >= own or not set(asked) - own <= given or not set(CARRIED) <= given:
+        raise ConfigError(f"mini weights {where}: graphs of another network; look and paint do not fit each other")
+    if asked["others"][1] != offsets:
+        raise ConfigError(
+            f"mini weights {where}: paint asks for {asked['others'][1]} other frames, {ABOUT} names {offsets}; "
+            "copy the files of one network"
+        )
+
+
+def _run(session: Any, inputs: dict[str, F32]) -> dict[str, F32]:
+    wanted = {one.name: inputs[one.name] for one in session.get_inputs()}
+    names = [one.name for one in session.get_outputs()]
+    try:
+        return dict(zip(names, session.run(names, wanted), strict=True))
+    except Exception as error:
+        raise RefineError(f"mini: the network failed on a tile ({error}); use --refine none") from error

@@ -1,0 +1,98 @@
+"""The tiles in which a network sees a picture: where they lie, which are needed, and what each has to say."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from spatialdreamer_core.geometry.holes import HoleRuns
+from spatialdreamer_core.refine.protocol import LEAST_HOLE_PX
+
+TILE = 128
+MARGIN = 16
+"""Around the core of a tile, on the side of a neighbour; twice this is shared by two tiles, and blended."""
+STEP = TILE - 2 * MARGIN
+REVEALED = 0.9
+"""A pixel whose real background was found this surely needs no tile."""
+
+
+@dataclass(frozen=True)
+class TileGrid:
+    """Tiles of 128 x 128 at fixed places of a picture, each 32 px into its neighbour.
+
+    The last ones of a row and of a column end with the picture; of a picture smaller than a tile there is one, which
+    begins with it.
+
+    Attributes:
+        height: Luma rows of the picture.
+        width: Luma columns.
+    """
+
+    height: int
+    width: int
+
+    @cached_property
+    def rows(self) -> NDArray[np.int32]:
+        """First luma row of every row of tiles."""
+        return _origins(self.height)
+
+    @cached_property
+    def columns(self) -> NDArray[np.int32]:
+        """First luma column of every column of tiles."""
+        return _origins(self.width)
+
+    def needed(self, holes: HoleRuns, revealed: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """[rows, columns] of tiles: whether a core holds a pixel of a wide hole that nobody has shown.
+
+        Args:
+            holes: Of the picture.
+            revealed: [P] as in ``RefineFrame``.
+        """
+        found = np.zeros((self.rows.size, self.columns.size), np.bool_)
+        offset = np.concatenate((np.zeros(1), np.cumsum(holes.stop - holes.start))).astype(np.int64)
+        _mark(holes, offset, revealed, _owners(self.rows, self.height), _owners(self.columns, self.width), found)
+        return found
+
+    def weight(self, row: int, column: int) -> NDArray[np.float32]:
+        """[h, w] weights of a tile within the picture: 1 in its core, falling towards neighbours, never 0."""
+        return _ramps(self.rows, self.height)[row][:, None] * _ramps(self.columns, self.width)[column][None, :]
+
+
+def _origins(size: int) -> NDArray[np.int32]:
+    count = max(1, -(-(size - 2 * MARGIN) // STEP))
+    return np.minimum(np.arange(count) * STEP, max(size - TILE, 0)).astype(np.int32)
+
+
+def _owners(origins: NDArray[np.int32], size: int) -> NDArray[np.int32]:
+    """Which tile's core each row or column lies in."""
+    owner = np.zeros(size, np.int32)
+    for number, origin in enumerate(origins[1:], start=1):
+        owner[origin + MARGIN :] = number
+    return owner
+
+
+def _ramps(origins: NDArray[np.int32], size: int) -> list[NDArray[np.float32]]:
+    ramps = []
+    for number in range(origins.size):
+        ramp = np.ones(min(TILE, size), np.float32)
+        rise = (np.arange(2 * MARGIN, dtype=np.float32) + 0.5) / (2 * MARGIN)
+        if number > 0:
+            ramp[: 2 * MARGIN] = rise
+        if number + 1 < origins.size:
+            ramp[TILE - 2 * MARGIN :] = rise[::-1]
+        ramps.append(ramp)
+    return ramps
+
+
+@njit(cache=True, nogil=True)
+def _mark(holes: Any, offset: Any, revealed: Any, row_owner: Any, column_owner: Any, found: Any) -> None:
+    for i in range(holes.row.size):
+        if holes.stop[i] - holes.start[i] < LEAST_HOLE_PX:
+            continue
+        tiles = row_owner[holes.row[i]]
+        for x in range(holes.start[i], holes.stop[i]):
+            if revealed[offset[i] + x - holes.start[i]] < REVEALED:
+                found[tiles, column_owner[x]] = True

@@ -1,0 +1,105 @@
+"""A network with the inputs and outputs of ``mini`` that is not trained: it shows what it was told."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+OFFSETS = (-2, -1, 1, 2)
+FINE, MIDDLE, COARSE = 4, 4, 6
+
+
+def write_stand_in(
+    folder: Path, *, offsets: tuple[int, ...] = OFFSETS, asked: int | None = None, bright: float = 0.0
+) -> Path:
+    """Write the three files of a network.
+
+    What it paints is the filled colours, changed by the mean of the tile's features in the other frames (so a wrong
+    window shows) and by the deviation strength, and made brighter by ``bright``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    count = len(offsets) if asked is None else asked
+    _save(folder / "mini_look.onnx", *_look(rng))
+    _save(folder / "mini_paint.onnx", *_paint(rng, count, bright))
+    about = {"size": "mini", "network": {"offsets": list(offsets)}, "sha256": ""}
+    (folder / "mini.json").write_text(json.dumps(about))
+    return folder
+
+
+def _info(name: str, *shape: int) -> Any:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
+
+
+def _save(path: Path, nodes: list[Any], inputs: list[Any], outputs: list[Any], tensors: dict[str, Any]) -> None:
+    constants = [numpy_helper.from_array(np.asarray(value), name) for name, value in tensors.items()]
+    graph = helper.make_graph(nodes, path.stem, inputs, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _weights(rng: np.random.Generator, *shape: int) -> Any:
+    return rng.normal(0, 0.3, shape).astype(np.float32)
+
+
+def _look(rng: np.random.Generator) -> Any:
+    nodes, tensors = [], {}
+    for source, channels, name, width, size in (
+        ("tile", 9, "fine", FINE, 4),
+        ("tile", 9, "middle", MIDDLE, 8),
+        ("tile", 9, "coarse", COARSE, 16),
+        ("reference", 3, "reference_middle", MIDDLE, 8),
+        ("reference", 3, "reference_coarse", COARSE, 16),
+    ):
+        tensors[f"w_{name}"] = _weights(rng, width, channels, 1, 1)
+        nodes.append(helper.make_node("Conv", [source, f"w_{name}"], [f"c_{name}"]))
+        nodes.append(
+            helper.make_node("AveragePool", [f"c_{name}"], [name], kernel_shape=[size, size], strides=[size, size])
+        )
+    outputs = [
+        _info("fine", 1, FINE, 32, 32),
+        _info("middle", 1, MIDDLE, 16, 16),
+        _info("coarse", 1, COARSE, 8, 8),
+        _info("reference_middle", 1, MIDDLE, 16, 16),
+        _info("reference_coarse", 1, COARSE, 8, 8),
+    ]
+    return nodes, [_info("tile", 1, 9, 128, 128), _info("reference", 1, 3, 128, 128)], outputs, tensors
+
+
+def _paint(rng: np.random.Generator, count: int, bright: float) -> Any:
+    tensors = {
+        "from": np.array([0], np.int64),
+        "to": np.array([3], np.int64),
+        "axis": np.array([1], np.int64),
+        "one": np.float32(1 + 2 * bright),
+        "half": np.float32(0.5),
+        "spread": _weights(rng, 3 * 256, COARSE, 1, 1) * np.float32(0.2),
+    }
+    nodes = [
+        helper.make_node("Slice", ["tile", "from", "to", "axis"], ["filled"]),
+        helper.make_node("Add", ["filled", "one"], ["raised"]),
+        helper.make_node("Mul", ["raised", "half"], ["unit"]),
+        helper.make_node("ReduceMean", ["others"], ["mean"], axes=[1], keepdims=0),
+        helper.make_node("ReduceMean", ["reference_others"], ["reference_mean"], axes=[1], keepdims=0),
+        helper.make_node("Sub", ["mean", "reference_mean"], ["apart"]),
+        helper.make_node("Mul", ["apart", "strength"], ["told"]),
+        helper.make_node("Conv", ["told", "spread"], ["wide"]),
+        helper.make_node("DepthToSpace", ["wide"], ["pixels"], blocksize=16),
+        helper.make_node("Add", ["unit", "pixels"], ["made"]),
+    ]
+    inputs = [
+        _info("tile", 1, 9, 128, 128),
+        _info("fine", 1, FINE, 32, 32),
+        _info("middle", 1, MIDDLE, 16, 16),
+        _info("coarse", 1, COARSE, 8, 8),
+        _info("reference_middle", 1, MIDDLE, 16, 16),
+        _info("reference_coarse", 1, COARSE, 8, 8),
+        _info("strength", 1),
+        _info("others", 1, count, COARSE, 8, 8),
+        _info("reference_others", 1, count, COARSE, 8, 8),
+    ]
+    return nodes, inputs, [_info("made", 1, 3, 128, 128)], tensors
