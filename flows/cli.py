@@ -16,6 +16,7 @@ from flows.commands import (
     probe,
     quarantine,
     report,
+    train,
     verify,
     weights,
 )
@@ -57,6 +58,7 @@ app.command("probe")(probe.probe)
 app.command("doctor")(doctor.doctor)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(weights.app, name="weights")
+app.command("train")(train.train)
 app.add_typer(train_depth_app, name="train-depth")
 
 

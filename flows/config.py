@@ -11,6 +11,7 @@ from spatialdreamer_core.dvg.config import PairsConfig
 from spatialdreamer_core.errors import ConfigError
 
 Config = TypeVar("Config", bound="EngineConfig")
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class EngineConfig(BaseModel):
@@ -110,7 +111,7 @@ def run_config(settings: dict[str, Any], where: str) -> RunConfig:
     return checked(RunConfig, _with_quality(settings), where)
 
 
-def checked(kind: type[Config], settings: dict[str, Any], where: str) -> Config:
+def checked(kind: type[Model], settings: dict[str, Any], where: str) -> Model:
     """Check settings against one kind of run.
 
     Raises:

@@ -110,3 +110,9 @@ class MaterialError(SpatialDreamerError):
     """Material of an evaluation is missing, unclear, damaged, or its parts do not fit each other."""
 
     reason = "bad_material"
+
+
+class TrainingError(SpatialDreamerError):
+    """A training cannot go on: its loss is no number, or its data is gone; the last checkpoint is kept."""
+
+    reason = "training_failed"

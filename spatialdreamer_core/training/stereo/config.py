@@ -7,12 +7,13 @@ from spatialdreamer_core.errors import ConfigError
 
 Size = Literal["mini", "svd"]
 Stage = Literal[1, 2]
+Device = Literal["auto", "cpu", "cuda"]
 Schedule = Literal["cosine", "constant"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """What the trained weights depend on. Where a default is None, the recipe of the size and stage has its own.
+    """What the trained weights depend on. The defaults are those of ``mini``; ``DEFAULTS`` has what others differ in.
 
     Attributes:
         size: Which network.
@@ -38,7 +39,7 @@ class TrainConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    size: Size
+    size: Size = "mini"
     stage: Stage = 1
     pairs: str | None = None
     pictures: str | None = None
@@ -69,3 +70,38 @@ class TrainConfig:
             raise ConfigError(f"rate and clip must be above 0, got {self.rate:g} and {self.clip:g}")
         if not 0 <= self.ema < 1 or not 0 <= self.dropout < 1:
             raise ConfigError(f"ema and dropout must lie in [0, 1), got {self.ema:g} and {self.dropout:g}")
+
+
+DEFAULTS: dict[tuple[Size, Stage], dict[str, Any]] = {
+    ("svd", 1): {"steps": 30_000, "batch": 1, "rate": 1e-5, "schedule": "constant"},
+    ("svd", 2): {"steps": 10_000, "batch": 1, "rate": 1e-5, "schedule": "constant"},
+}
+"""By size and stage, after what is public of AnimateAnyone's training, the parent of this network."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """When a training looks up from its work; nothing that the weights depend on.
+
+    Attributes:
+        minutes: Wall time of this run, after which it leaves a checkpoint and ends; None trains all steps.
+        validate_every: Steps between validations, each with pictures and written weights.
+        save_every: Steps between checkpoints.
+        log_every: Steps between lines of the curve.
+        keep: Checkpoints that are kept.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    minutes: float | None = None
+    validate_every: int = 1000
+    save_every: int = 500
+    log_every: int = 20
+    keep: int = 3
+
+    def __post_init__(self) -> None:
+        if self.minutes is not None and not self.minutes > 0:
+            raise ConfigError(f"minutes must be above 0, got {self.minutes:g}")
+        for name in ("validate_every", "save_every", "log_every", "keep"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
