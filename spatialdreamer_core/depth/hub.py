@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from spatialdreamer_core.depth.protocol import DepthRequest
 from spatialdreamer_core.errors import ConfigError, DepthError
 from spatialdreamer_core.torchvision_shim import ensure_torchvision
+from spatialdreamer_core.weights.hub import hub_folder
 
 VERSION = 1
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -54,7 +55,7 @@ class HubDepth:
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise ConfigError(f"depth {self.name!r}: no CUDA device here; use the CPU or another machine")
         ensure_torchvision()
-        folder = _find_folder(where, self.name, allow_network, revision)
+        folder = hub_folder(where, f"depth {self.name!r}", allow_network=allow_network, revision=revision)
         self._device = torch.device(device)
         self._dtype = torch.float16 if self._device.type == "cuda" else torch.float32
         self._model = _load(folder, self.name).to(self._device, self._dtype)
@@ -102,25 +103,6 @@ class HubDepth:
 
     def _channel_values(self, values: Any) -> torch.Tensor:
         return torch.tensor([float(value) for value in values], device=self._device).reshape(1, 3, 1, 1)
-
-
-def _find_folder(where: str, name: str, allow_network: bool, revision: str | None) -> Path:
-    if Path(where).is_dir():
-        return Path(where)
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(
-            snapshot_download(
-                where,
-                revision=revision,
-                local_files_only=not allow_network,
-                allow_patterns=["*.json", "*.safetensors"],
-            )
-        )
-    except Exception as error:  # the hub has a dozen kinds, and requests' own
-        advice = "check the network" if allow_network else "allow the network, or give a folder with its files"
-        raise ConfigError(f"depth {name!r}: {where} is not here; {advice} ({type(error).__name__})") from error
 
 
 def _load(folder: Path, name: str) -> Any:
