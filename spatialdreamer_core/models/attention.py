@@ -68,6 +68,36 @@ def reference_attention(
     return attend(query, torch.cat([key, reference_key], 2), torch.cat([value, reference_value], 2), grid)
 
 
+def row_reference_attention(
+    query: Tensor, key: Tensor, value: Tensor, reference_key: Tensor, reference_value: Tensor, grid: tuple[int, int]
+) -> Tensor:
+    """``reference_attention`` in which a token sees all of its own picture, but its own row alone of the reference.
+
+    For networks that were trained with whole self-attention; what is saved is nearly half. Row after row, so only one
+    row's keys are held beside the picture's.
+
+    Args:
+        query: [B, heads, N, d] of the view that is made.
+        key: [B, heads, N, d] of the same.
+        value: [B, heads, N, d] of the same.
+        reference_key: [B, heads, N, d] of the reference view.
+        reference_value: [B, heads, N, d] of the same.
+        grid: (rows, columns) of the picture, N = rows * columns.
+
+    Returns:
+        [B, heads, N, d].
+    """
+    rows, columns = grid
+    assert rows * columns == query.shape[2], "the queries must be a whole picture of the grid"
+    out = []
+    for row in range(rows):
+        part = slice(row * columns, (row + 1) * columns)
+        seen_keys = torch.cat([key, reference_key[:, :, part]], 2)
+        seen_values = torch.cat([value, reference_value[:, :, part]], 2)
+        out.append(F.scaled_dot_product_attention(query[:, :, part], seen_keys, seen_values))
+    return torch.cat(out, 2)
+
+
 def interaction(
     query: Tensor,
     own: tuple[Tensor, Tensor],
