@@ -36,10 +36,11 @@ from spatialdreamer_core.evaluate.clip import StereoClip, load_clip
 from spatialdreamer_core.evaluate.config import EvaluateConfig, Method, parse_method
 from spatialdreamer_core.evaluate.frames_in import Clip
 from spatialdreamer_core.evaluate.material import ClipRef, find_material
-from spatialdreamer_core.evaluate.render import ready_views, render_right
+from spatialdreamer_core.evaluate.render import open_refiner, ready_views, render_right
 from spatialdreamer_core.flow.dis import create_flow
 from spatialdreamer_core.metrics.e_warp import both_flows, carried_flow, warp_error
 from spatialdreamer_core.metrics.fidelity import Mask, Picture, psnr, similarity
+from spatialdreamer_core.refine.protocol import Refiner
 
 ROWS = ("identity", "warp", "telea", "ns", "row", "ours")
 NEAR_PX = 8
@@ -115,6 +116,7 @@ class Bench:
         self._networks = loaded.networks.lpips
         self._weights = loaded.lpips_weights
         self._code = code_digest()
+        self._refiners: dict[str, Refiner] = {}
 
     def rows(self, ref: ClipRef, methods: Sequence[Method]) -> dict[str, Row]:
         """Rows of one clip by method."""
@@ -123,7 +125,7 @@ class Bench:
         missing = [method for method in methods if not files[method.name].is_file()]
         if missing:
             clip = load_clip(ref, start=0, count=MOST_FRAMES)
-            views = {method.name: made_views(clip, method) for method in missing}
+            views = {method.name: made_views(clip, method, self._refiner(method)) for method in missing}
             for name, row in measure(clip, views, self._networks).items():
                 scratch = files[name].with_suffix(".part")
                 scratch.write_text(json.dumps(row), encoding="utf-8")
@@ -131,8 +133,17 @@ class Bench:
             self.made += len(missing)
         return {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items()}
 
+    def _refiner(self, method: Method) -> Refiner | None:
+        if method.refine is None:
+            return None
+        if method.refine not in self._refiners:
+            self._refiners[method.refine] = open_refiner(method.refine)
+        return self._refiners[method.refine]
+
     def _key(self, ref: ClipRef, content: str, method: Method) -> str:
-        made_of = [self._code, self._weights, ref.name, content, asdict(method) | {"name": ""}, method_digest(method)]
+        refiner = self._refiner(method)
+        reads = views_digest(method) if refiner is None else refiner.digest
+        made_of = [self._code, self._weights, ref.name, content, asdict(method) | {"name": ""}, reads]
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -146,8 +157,8 @@ def code_digest() -> str:
     return total.hexdigest()
 
 
-def method_digest(method: Method) -> str:
-    """Name what a method reads besides the clip: the files of ready views."""
+def views_digest(method: Method) -> str:
+    """Name the files of ready views."""
     if method.kind != "views":
         return ""
     total = hashlib.sha256()
@@ -156,11 +167,11 @@ def method_digest(method: Method) -> str:
     return total.hexdigest()
 
 
-def made_views(clip: StereoClip, method: Method) -> Clip:
+def made_views(clip: StereoClip, method: Method, refiner: Refiner | None) -> Clip:
     """The right views of a method, [T, H, W, 3] uint8."""
     if method.kind == "views":
         return ready_views(Path(method.folder or ""), clip.ref.name, clip.right.shape, 0)
-    return render_right(clip.left, clip.disparity, method).frames
+    return render_right(clip.left, clip.disparity, method, refiner).frames
 
 
 def measure(clip: StereoClip, views: Mapping[str, Clip], networks: Mapping[str, Any]) -> dict[str, Row]:

@@ -23,6 +23,8 @@ class Method:
         kind: ``identity`` (the left view), ``warp`` (holes stay black), ``fill`` (warp and fill) or ``views`` (ready
             ones from a folder).
         fill: For ``fill``: how holes are painted.
+        refine: For ``fill``: the network that paints over it, ``mini`` or a folder with the files of another one of its
+            kind; None for none.
         folder: For ``views``: where they lie.
         depth: Where own depth comes from; None takes the run's.
     """
@@ -30,6 +32,7 @@ class Method:
     name: str
     kind: Kind
     fill: FillConfig = field(default_factory=FillConfig)
+    refine: str | None = None
     folder: str | None = None
     depth: DepthConfig | None = None
 
@@ -45,6 +48,7 @@ _PLAIN: dict[str, Method] = {
         Method(name="ns", kind="fill", fill=FillConfig(name="ns", temporal=False)),
         Method(name="background", kind="fill", fill=FillConfig(name="background", temporal=False)),
         Method(name="ours", kind="fill"),
+        Method(name="mini", kind="fill", refine="mini"),
     )
 }
 METHODS = tuple(_PLAIN)
@@ -105,7 +109,8 @@ def parse_method(text: str) -> Method:
     """Read a method as the command line gives it.
 
     ``ours``, ``warp``, ... by name; ``NAME=FOLDER`` for ready right views; ``NAME:key=value,...`` for ours with
-    settings: ``fill`` (background, row, telea, ns), ``temporal`` (yes, no), ``depth`` (an estimator's name).
+    settings: ``fill`` (background, row, telea, ns), ``temporal`` (yes, no), ``depth`` (an estimator's name), ``refine``
+    (``mini``, or a folder with the files of another network of its kind).
 
     Raises:
         ConfigError: If it is none of these.
@@ -125,8 +130,10 @@ def parse_method(text: str) -> Method:
 
 def _with_settings(name: str, settings: str) -> Method:
     values = dict(part.partition("=")[::2] for part in settings.split(","))
-    if unknown := set(values) - {"fill", "temporal", "depth"}:
-        raise ConfigError(f"method {name}: {', '.join(sorted(unknown))} is no setting; choose fill, temporal, depth")
+    if unknown := set(values) - {"fill", "temporal", "depth", "refine"}:
+        raise ConfigError(
+            f"method {name}: {', '.join(sorted(unknown))} is no setting; choose fill, temporal, depth, refine"
+        )
     fill = values.get("fill", "background")
     if fill not in ("background", "row", "telea", "ns"):
         raise ConfigError(f"method {name}: no fill is called {fill!r}; choose background, row, telea or ns")
@@ -137,5 +144,6 @@ def _with_settings(name: str, settings: str) -> Method:
         name=name,
         kind="fill",
         fill=FillConfig(name=fill, temporal=temporal == "yes"),  # type: ignore[arg-type]
+        refine=values.get("refine"),
         depth=DepthConfig(name=values["depth"]) if "depth" in values else None,
     )

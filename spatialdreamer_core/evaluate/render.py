@@ -15,10 +15,14 @@ from spatialdreamer_core.errors import MaterialError
 from spatialdreamer_core.evaluate.config import Method
 from spatialdreamer_core.evaluate.frames_in import ARRAYS, PICTURES, VIDEOS, Clip, read_clip
 from spatialdreamer_core.flow.dis import create_flow, half_size_flow
-from spatialdreamer_core.geometry.fill import fill_holes
+from spatialdreamer_core.geometry.fill import fill_and_tell
 from spatialdreamer_core.geometry.reveal import Reveal
 from spatialdreamer_core.geometry.splat import forward_map, resample
-from spatialdreamer_core.video.rgb_planes import rgb_frame, rgb_picture
+from spatialdreamer_core.refine.mini import MiniRefiner
+from spatialdreamer_core.refine.paste import paste
+from spatialdreamer_core.refine.protocol import RefineFrame, Refiner, RefineShot
+from spatialdreamer_core.video.frames import Frame
+from spatialdreamer_core.video.rgb_planes import RGB_COLOUR, RGB_PLANES, rgb_frame, rgb_picture
 
 F32 = NDArray[np.float32]
 
@@ -39,8 +43,8 @@ class Rendered:
     shown: tuple[F32, ...] = ()
 
 
-def render_right(left: Clip, disparity: Sequence[F32], method: Method) -> Rendered:
-    """Make the right views of a clip by warping, and by filling if the method fills.
+def render_right(left: Clip, disparity: Sequence[F32], method: Method, refiner: Refiner | None = None) -> Rendered:
+    """Make the right views of a clip by warping, and by filling if the method fills, and by a network if there is one.
 
     The same steps as ``convert.eyes``, in RGB planes: nothing is lost to subsampled chroma, which the material may not
     have.
@@ -49,22 +53,56 @@ def render_right(left: Clip, disparity: Sequence[F32], method: Method) -> Render
         left: [T, H, W, 3] uint8 RGB.
         disparity: T times [H, W] float32 px, finite.
         method: Of kind ``identity``, ``warp`` or ``fill``.
+        refiner: Paints over the filling; the clip is its shot.
     """
     if method.kind == "identity":
         return Rendered(left)
     shown = tuple(forward_map(d) for d in disparity)
     sources = [rgb_frame(picture, t) for t, picture in enumerate(left)]
-    made = np.empty_like(left)
-    small = _Small(left, disparity) if _looks_around(method.fill, len(left)) and method.kind == "fill" else None
+    if method.kind == "warp":
+        made = np.stack([rgb_picture(resample(source, x)) for source, x in zip(sources, shown, strict=True)])
+        made[np.isnan(np.stack(shown))] = 0
+        return Rendered(made, shown)
+    small = _Small(left, disparity) if _looks_around(method.fill, len(left)) else None
+    stream = None if refiner is None else refiner.open(_shot(disparity), 0, len(left))
+    made, frames = np.empty_like(left), {}
     for t, source in enumerate(sources):
-        warped = resample(source, shown[t])
-        if method.kind == "warp":
-            made[t] = rgb_picture(warped)
-            made[t][np.isnan(shown[t])] = 0
-            continue
         reveals = [] if small is None else small.reveals(t, sources)
-        made[t] = rgb_picture(fill_holes(warped, shown[t], method.fill, reveals))
+        filled = fill_and_tell(resample(source, shown[t]), shown[t], method.fill, reveals)
+        made[t] = rgb_picture(filled.frame)
+        if stream is None:
+            continue
+        frames[t] = RefineFrame(t, source, filled.frame, shown[t], filled.runs, filled.revealed)
+        for painted in stream.push(frames[t]):
+            pasted = paste(frames.pop(painted.index), painted.patches, RGB_COLOUR)
+            made[painted.index] = rgb_picture(pasted.frame)
     return Rendered(made, shown)
+
+
+def open_refiner(name: str) -> Refiner:
+    """Load the network of a method: ``mini``, or the folder of another one of its kind.
+
+    Raises:
+        ConfigError: If its files are missing or not what they should be.
+    """
+    return MiniRefiner(None if name == "mini" else Path(name))
+
+
+def _shot(disparity: Sequence[F32]) -> RefineShot:
+    """What a refiner is told of a clip whose disparity is given: its range stands for that of the depth."""
+    height, width = disparity[0].shape
+    far, near = (float(v) for v in np.percentile(np.stack(disparity), (1, 99)))
+    span = max(near - far, 1.0)
+    return RefineShot(
+        length=len(disparity),
+        width=width,
+        height=height,
+        format=RGB_PLANES,
+        colour=RGB_COLOUR,
+        strength_pct=100 * span / width,
+        convergence=min(max(-far / span, 0.0), 1.0),
+        geometric=float(np.median(np.abs(np.stack(disparity)))) / width,
+    )
 
 
 def ready_views(folder: Path, name: str, size: tuple[int, ...], start: int) -> Clip:
@@ -123,10 +161,10 @@ class _Small:
         self._disparity = [np.asarray(cv2.resize(d, size, interpolation=cv2.INTER_AREA), np.float32) for d in disparity]
         self._flow = create_flow("dis-fast")
 
-    def reveals(self, t: int, sources: Sequence[object]) -> list[Reveal]:
+    def reveals(self, t: int, sources: Sequence[Frame]) -> list[Reveal]:
         """Frames on each side, as far as ``convert`` looks and the clip goes."""
         return [
-            Reveal(sources[n], self._disparity[n], half_size_flow(self._flow, self._grey[t], self._grey[n]))  # type: ignore[arg-type]
+            Reveal(sources[n], self._disparity[n], half_size_flow(self._flow, self._grey[t], self._grey[n]))
             for n in (t - REVEAL_FRAMES, t + REVEAL_FRAMES)
             if 0 <= n < len(self._grey)
         ]

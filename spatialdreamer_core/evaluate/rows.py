@@ -3,7 +3,7 @@
 from spatialdreamer_core.metrics.comfort import LOSSES
 from spatialdreamer_core.store.rows import COUNT, REAL, TEXT, TEXTS, RowTable, table_schema
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 VERSION_KEY = b"spatialdreamer.evaluation_version"
 
 _IDENTITY = {
@@ -19,6 +19,7 @@ _IDENTITY = {
     "lpips_weights": TEXT,  # digests, null where not measured
     "i3d_weights": TEXT,
     "depth_digest": TEXT,  # own-depth: of the estimator's weights and code
+    "refine_digest": TEXT,  # of the network's weights and code; null where none paints
 }
 _WHAT = {
     "frames": COUNT,

@@ -21,10 +21,11 @@ from spatialdreamer_core.evaluate.frames_in import Clip
 from spatialdreamer_core.evaluate.material import ClipRef
 from spatialdreamer_core.evaluate.measure import Networks, measure_clip
 from spatialdreamer_core.evaluate.own_depth import OwnDepth, Scale, find_scale, own_depth
-from spatialdreamer_core.evaluate.render import ready_views, render_right, view_files
+from spatialdreamer_core.evaluate.render import open_refiner, ready_views, render_right, view_files
 from spatialdreamer_core.evaluate.rows import EVALUATION
 from spatialdreamer_core.evaluate.table import latex, markdown
 from spatialdreamer_core.metrics.fvd import TRUSTED_CLIPS, frechet_distance
+from spatialdreamer_core.refine.protocol import Refiner
 from spatialdreamer_core.store.place import Place, canonical_json
 from spatialdreamer_core.store.rows import table_bytes
 
@@ -101,6 +102,7 @@ class Evaluation:
     perceptual: Perceptual
     tell: Callable[[Progress], None] = lambda _: None
     _estimators: dict[str, DepthEstimator] = field(default_factory=dict)
+    _refiners: dict[str, Refiner] = field(default_factory=dict)
 
     @property
     def methods(self) -> tuple[Method, ...]:
@@ -116,6 +118,8 @@ class Evaluation:
         """
         started, made = time.monotonic(), 0
         self._check_views()
+        for method in self.methods:
+            self._refiner(method)  # missing weights are found before hours of work too
         rows: list[Row] = []
         features: dict[str, list[list[float]]] = {}
         for done, ref in enumerate(self.clips):
@@ -179,7 +183,7 @@ class Evaluation:
                 depth = self._own_depth(clip, method, depths)
                 scales[method.name] = find_scale(clip, depth, method)
                 disparity = depth.disparity(scales[method.name])
-            views[method.name] = render_right(clip.left, disparity, method).frames
+            views[method.name] = render_right(clip.left, disparity, method, self._refiner(method)).frames
         measured = measure_clip(clip, views, self.config, self.perceptual.networks)
         records: dict[str, Row] = {}
         for method in methods:
@@ -211,6 +215,17 @@ class Evaluation:
             return None
         return self._estimator(method.depth or self.config.depth).digest
 
+    def _refiner(self, method: Method) -> Refiner | None:
+        if method.refine is None:
+            return None
+        if method.refine not in self._refiners:
+            self._refiners[method.refine] = open_refiner(method.refine)
+        return self._refiners[method.refine]
+
+    def _refine_digest(self, method: Method) -> str | None:
+        refiner = self._refiner(method)
+        return None if refiner is None else refiner.digest
+
     def _features(self, views: Clip) -> list[float] | None:
         network = self.perceptual.networks.i3d
         return None if network is None else [float(value) for value in network.logits(list(views))]
@@ -232,6 +247,7 @@ class Evaluation:
             "lpips_weights": weights or None,
             "i3d_weights": self.perceptual.i3d_weights,
             "depth_digest": self._depth_digest(method),
+            "refine_digest": self._refine_digest(method),
             "frames": len(clip.left),
             "width": int(clip.left.shape[2]),
             "height": int(clip.left.shape[1]),
@@ -250,7 +266,12 @@ class Evaluation:
             "content": content,
             "method": asdict(method),
             "settings": settings,
-            "weights": [self.perceptual.lpips_weights, self.perceptual.i3d_weights, self._depth_digest(method)],
+            "weights": [
+                self.perceptual.lpips_weights,
+                self.perceptual.i3d_weights,
+                self._depth_digest(method),
+                self._refine_digest(method),
+            ],
         }
         if method.kind == "views":
             total = hashlib.sha256()

@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 from spatialdreamer_core.video.frames import Plane
 from spatialdreamer_core.video.source import ColourInfo
 
+_IDENTITY = 0
+"""MatrixCoefficients of planes that hold green, blue and red themselves."""
 _LUMA_WEIGHTS: dict[int, tuple[float, float]] = {
     1: (0.2126, 0.0722),
     4: (0.30, 0.11),
@@ -34,9 +36,12 @@ def rgb_matrix(bits: int, colour: ColourInfo, picture_height: int) -> tuple[NDAr
 
     Source: ITU-T H.273, equations for MatrixCoefficients and VideoFullRangeFlag.
     """
+    low, high = luma_range(bits, colour)
+    if colour.matrix == _IDENTITY:
+        planes_to_rgb = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]]) / (high - low)
+        return planes_to_rgb, np.full(3, low, np.float64)
     red, blue = luma_weights(colour, picture_height)
     green = 1 - red - blue
-    low, high = luma_range(bits, colour)
     chroma_span = (1 << bits) - 1 if colour.range == 2 else 224 << (bits - 8)
     unit = np.array(
         [

@@ -4,8 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialdreamer_core.video.frames import Frame, PixelFormat
+from spatialdreamer_core.video.source import ColourInfo
 
 RGB_PLANES = PixelFormat("gbrp", 8, 1, 1)
+RGB_COLOUR = ColourInfo(range=2, matrix=0)
+"""How such planes are to be read: full range, each its own colour."""
 _CHANNELS = (1, 2, 0)  # green, blue, red, as the format's name says
 
 

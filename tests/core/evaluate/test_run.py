@@ -13,6 +13,7 @@ from spatialdreamer_core.evaluate.run import Evaluation, Perceptual, Report
 from spatialdreamer_core.evaluate.table import latex
 from spatialdreamer_core.store.place import Place
 from tests.core.evaluate.made import BOARD, WALL, W, pair, write_clip, write_png, write_still
+from tests.core.refine.stand_in import write_stand_in
 
 
 def evaluate(material: Path, output: Path, *methods: str, **settings: object) -> Report:
@@ -114,6 +115,26 @@ def test_own_depth_finds_one_scale_for_every_method(tmp_path: Path) -> None:
         assert row["depth_digest"] == "known-1"
     assert found["walk", "identity"]["scale_strength_pct"] is None
     assert json.loads(found["walk", "ours"]["settings"])["protocol"] == "own-depth"
+
+
+def test_a_network_is_a_method_and_its_rows_go_with_its_weights(tmp_path: Path, material: Path) -> None:
+    first = write_stand_in(tmp_path / "first", bright=0.3)
+    report = evaluate(material, tmp_path / "out", "ours", f"net:refine={first}")
+    found = rows(tmp_path / "out")
+    assert report.methods == ("identity", "ours", "net")
+    assert found["walk", "net"]["psnr_seen"] == found["walk", "ours"]["psnr_seen"] == 100
+    assert found["walk", "net"]["psnr_hole_interior"] < found["walk", "ours"]["psnr_hole_interior"]
+    assert found["walk", "net"]["refine_digest"].startswith("mini-")  # type: ignore[attr-defined]
+    assert found["walk", "ours"]["refine_digest"] is None
+    write_stand_in(tmp_path / "first", bright=0.1)
+    assert evaluate(material, tmp_path / "out", "ours", f"net:refine={first}").rows_made == 2
+    assert rows(tmp_path / "out")["walk", "net"]["refine_digest"] != found["walk", "net"]["refine_digest"]
+
+
+def test_a_network_that_is_not_there_stops_before_any_work(tmp_path: Path, material: Path) -> None:
+    with pytest.raises(ConfigError, match="nowhere"):
+        evaluate(material, tmp_path / "out", f"net:refine={tmp_path / 'nowhere'}")
+    assert not list((tmp_path / "out").rglob("*.json"))
 
 
 class KnownDepth:
