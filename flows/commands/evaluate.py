@@ -33,7 +33,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="A row: warp, row, telea, ns, background, ours, mini; NAME=FOLDER for right views somebody made; "
-            f"NAME:fill=background,temporal=no,depth=cues,refine=mini for ours with settings. [{', '.join(DEFAULT_METHODS)}]",
+            f"NAME:fill=background,temporal=no,depth=cues,refine=mini for ours with settings. "
+            f"[{', '.join(DEFAULT_METHODS)}]",
             rich_help_panel=WHAT,
         ),
     ] = None,
