@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from flows.train_config import TrainRunConfig
+from flows.weights import weights_provider
 from infra.threads import wait_quietly
 from spatialdreamer_core.errors import ConfigError
 from spatialdreamer_core.store.lock import exclusive_run
@@ -31,13 +32,13 @@ def run_train(config: TrainRunConfig, on_progress: Callable[[TrainProgress], Non
     from spatialdreamer_core.training.stereo.device import training_device
     from spatialdreamer_core.training.stereo.loop import Loop
     from spatialdreamer_core.training.stereo.peers import Peers
-    from spatialdreamer_core.training.stereo.sizes import create_recipe
+    from spatialdreamer_core.training.stereo.sizes import create_recipe, with_weights
     from spatialdreamer_core.training.stereo.stopping import asked_to_stop
 
     device = training_device(config.device, config.train.size)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    recipe = create_recipe(config.train)
+    recipe = create_recipe(with_weights(config.train, weights_provider().find))
     place = Place(config.output)
     place.prepare()
     with exclusive_run(place), asked_to_stop() as stop:

@@ -38,6 +38,28 @@ Features = list[Tensor]
 """[1, C, h, w] of each layer, of unit length over C."""
 
 
+def layer_features(pictures: Tensor, network: Network, weights: Mapping[str, Tensor]) -> Features:
+    """What a network sees in pictures; gradients flow back to them.
+
+    Args:
+        pictures: [B, 3, H, W] in [-1, 1].
+        network: Which.
+        weights: ``trunk.N.weight|bias``.
+
+    Returns:
+        [B, C, h, w] of each layer that is compared, of unit length over C.
+    """
+    x = (pictures - pictures.new_tensor(_SHIFT).reshape(1, 3, 1, 1)) / pictures.new_tensor(_SCALE).reshape(1, 3, 1, 1)
+    kept: Features = []
+    for n, (stride, padding, pool, compared) in enumerate(_LAYERS[network]):
+        if pool:
+            x = F.max_pool2d(x, pool, 2)
+        x = torch.relu(F.conv2d(x, weights[f"trunk.{n}.weight"], weights[f"trunk.{n}.bias"], stride, padding))
+        if compared:
+            kept.append(x / (torch.sqrt((x * x).sum(1, keepdim=True) + _EPS**2) + _EPS))
+    return kept
+
+
 class Lpips:
     """The distance with one network.
 
@@ -88,16 +110,7 @@ class Lpips:
             raise ValueError(f"lpips {self.network} needs {LEAST_SIDE[self.network]} px a side, got {picture.shape}")
         pixels = torch.tensor(picture, device=self._device).permute(2, 0, 1)[None]
         x = pixels.to(torch.float32, memory_format=torch.channels_last) / 127.5 - 1
-        x = (x - x.new_tensor(_SHIFT).reshape(1, 3, 1, 1)) / x.new_tensor(_SCALE).reshape(1, 3, 1, 1)
-        kept: Features = []
-        for n, (stride, padding, pool, compared) in enumerate(self._layers):
-            if pool:
-                x = F.max_pool2d(x, pool, 2)
-            x = F.conv2d(x, self._weights[f"trunk.{n}.weight"], self._weights[f"trunk.{n}.bias"], stride, padding)
-            x = torch.relu_(x)
-            if compared:
-                kept.append(x / (torch.sqrt((x * x).sum(1, keepdim=True)) + _EPS))
-        return kept
+        return layer_features(x, self.network, self._weights)
 
     @torch.inference_mode()
     def between(self, made: Features, true: Features) -> float:

@@ -1,13 +1,11 @@
 """From a checkpoint to the file that ships: ONNX, weights in half precision, computed in single precision."""
 
-import importlib
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
 from spatialdreamer_core.models.depth_net import DepthNet, create_depth_net, net_from_onnx
+from spatialdreamer_core.training.onnx_half import store_half
 
 
 def load_average(checkpoint: Path, mix: Path | None = None, share: float = 1.0) -> DepthNet:
@@ -32,33 +30,13 @@ def load_average(checkpoint: Path, mix: Path | None = None, share: float = 1.0) 
 
 def export_onnx(net: DepthNet, path: Path) -> None:
     """Write a graph with free batch, height and width; large tensors are stored as float16 and cast when loaded."""
-    onnx: Any = importlib.import_module("onnx")  # a tool of training only
-    helper, numpy_helper, kinds = onnx.helper, onnx.numpy_helper, onnx.TensorProto
-
     scratch = path.with_suffix(".full.onnx")
     torch.onnx.export(
         net, (torch.rand(1, 3, 192, 320),), str(scratch), input_names=["picture"], output_names=["inverse_depth"],
         dynamic_axes={"picture": {0: "b", 2: "h", 3: "w"}, "inverse_depth": {0: "b", 2: "h2", 3: "w2"}},
         opset_version=17, dynamo=False,
     )  # fmt: skip
-    model = onnx.load(str(scratch))
-    kept: list[Any] = []
-    casts: list[Any] = []
-    for tensor in model.graph.initializer:
-        if tensor.data_type != kinds.FLOAT or np.prod(tensor.dims) < 256:
-            kept.append(tensor)
-            continue
-        half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name + "_half")
-        kept.append(half)
-        casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=kinds.FLOAT, name=f"cast_{tensor.name}"))
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
-    nodes = list(model.graph.node)
-    del model.graph.node[:]
-    model.graph.node.extend([*casts, *nodes])
-    onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString(deterministic=True))
-    scratch.unlink()
+    store_half(scratch, path)
 
 
 def load_shipped(path: Path) -> DepthNet:

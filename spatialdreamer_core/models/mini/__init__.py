@@ -1,0 +1,1 @@
+"""The small network: trained here, shipped, and run on a laptop."""

@@ -1,0 +1,326 @@
+"""The mini network: a U-Net that makes the view and a RefinerNet that looks at the reference, in pixel space.
+
+One step from zeros: there is no noise, so the timestep's embedding is one learnt vector. The network works on tiles,
+in two halves. ``look`` sees one frame and is made of convolutions; ``paint`` makes a frame from its own look and those
+of a few frames before and after. So a frame is looked at once, however many others ask for it, and a film has no
+windows whose seams would show.
+
+Source: arXiv 2411.11934 (RefinerNet, deviation strength, temporal interaction learning); one step with pixel losses
+after arXiv 2505.16565.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spatialdreamer_core.models.attention import attend, interaction, reference_attention
+from spatialdreamer_core.models.mini.config import INPUTS, PATCH, TILE, MiniConfig
+from spatialdreamer_core.models.strength import StrengthEmbedding
+
+STRENGTH_SCALE = 5000.0
+"""Geometric strengths are some hundredths; the sinusoid tells numbers apart that differ by about one."""
+GATE_AT_START = -2.0
+"""Logit of the share of the mirrored background, before training."""
+
+
+class Look(NamedTuple):
+    """What ``look`` sees in one frame's tile; B tiles, C0, C1, C2 the widths, and sizes for a tile of 128.
+
+    Attributes:
+        fine: [B, C0, 32, 32] of the U-Net.
+        middle: [B, C1, 16, 16] of the U-Net.
+        coarse: [B, C2, 8, 8] of the U-Net.
+        reference_middle: [B, C1, 16, 16] of RefinerNet.
+        reference_coarse: [B, C2, 8, 8] of RefinerNet, before its attention.
+    """
+
+    fine: Tensor
+    middle: Tensor
+    coarse: Tensor
+    reference_middle: Tensor
+    reference_coarse: Tensor
+
+
+class Block(nn.Module):
+    """Residual block: narrow to half, 3 x 3, widen; the embedding shifts what lies between. Begins as identity.
+
+    No normalisation (it costs more than it gives in so small a network) and no depthwise filters: their gradients
+    are slow on CPUs.
+    """
+
+    def __init__(self, channels: int, embedding: int = 0) -> None:
+        super().__init__()
+        half = channels // 2
+        self.narrow = nn.Conv2d(channels, half, 1)
+        self.shift = nn.Linear(embedding, half) if embedding else None
+        self.look = nn.Conv2d(half, half, 3, padding=1)
+        self.widen = nn.Conv2d(half, channels, 1)
+        _begin_at_zero(self.widen)
+
+    def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
+        """[B, C, h, w] and [B, E] to [B, C, h, w]."""
+        y = self.narrow(x)
+        if self.shift is not None and embedding is not None:
+            y = y + self.shift(embedding)[:, :, None, None]
+        out: Tensor = x + self.widen(F.silu(self.look(F.silu(y))))
+        return out
+
+
+class Projections(nn.Module):
+    """Queries, keys and values of a map, as [B, heads, N, d]; a learnt embedding tells the columns apart."""
+
+    def __init__(self, channels: int, heads: int, columns: int, names: str = "qkv") -> None:
+        super().__init__()
+        self.heads, self.names = heads, names
+        self.column = nn.Parameter(torch.zeros(1, channels, 1, columns))
+        self.project = nn.Conv2d(channels, channels * len(names), 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """[B, C, h, w] to one tensor for each name."""
+        batch, channels = x.shape[:2]
+        y = self.project(x + self.column).reshape(batch, len(self.names), self.heads, channels // self.heads, -1)
+        return tuple(y.transpose(3, 4).unbind(1))
+
+
+class Attention(nn.Module):
+    """What attention found, joined and added; begins as identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.join = nn.Conv2d(channels, channels, 1)
+        _begin_at_zero(self.join)
+
+    def forward(self, x: Tensor, found: Tensor) -> Tensor:
+        """[B, C, h, w] and [B, heads, N, d] to [B, C, h, w]."""
+        out: Tensor = x + self.join(found.transpose(2, 3).reshape(x.shape))
+        return out
+
+
+def _begin_at_zero(layer: nn.Conv2d | nn.Linear) -> None:
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
+def _stage(channels: int, blocks: int) -> nn.ModuleList:
+    return nn.ModuleList(Block(channels) for _ in range(blocks))
+
+
+def _down(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 2, stride=2)
+
+
+class Up(nn.Module):
+    """Twice the size, by sub-pixels."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.spread = nn.Conv2d(inputs, 4 * outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, h, w] to [B, C', 2h, 2w]."""
+        return F.pixel_shuffle(self.spread(x), 2)
+
+
+class Encoder(nn.Module):
+    """The looking half of one of the two nets."""
+
+    def __init__(self, inputs: int, widths: tuple[int, int, int], blocks: tuple[int, int, int]) -> None:
+        super().__init__()
+        fine, middle, coarse = widths
+        self.patches = nn.Conv2d(inputs, fine, PATCH, stride=PATCH)
+        self.fine, self.middle, self.coarse = (_stage(w, n) for w, n in zip(widths, blocks, strict=True))
+        self.to_middle, self.to_coarse = _down(fine, middle), _down(middle, coarse)
+
+    def forward(self, tile: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[B, inputs, 128, 128] to the three levels."""
+        fine = self.patches(tile)
+        for block in self.fine:
+            fine = block(fine)
+        middle = self.to_middle(F.silu(fine))
+        for block in self.middle:
+            middle = block(middle)
+        coarse = self.to_coarse(F.silu(middle))
+        for block in self.coarse:
+            coarse = block(coarse)
+        return fine, middle, coarse
+
+
+class RefinerNet(nn.Module):
+    """The U-Net's looking half without temporal layers, over the reference, and the keys and values that it gives."""
+
+    def __init__(self, config: MiniConfig) -> None:
+        super().__init__()
+        _, middle, coarse = config.widths
+        self.encoder = Encoder(3, config.widths, (1, 1, 1))
+        self.spatial = Projections(coarse, config.heads, TILE // 16)
+        self.joined = Attention(coarse)
+        self.middle_keys = Projections(middle, config.heads, TILE // 8, "kv")
+        self.coarse_keys = Projections(coarse, config.heads, TILE // 16, "kv")
+        self.own_share = config.own_share if config.til else 1.0
+
+    def interact(self, coarse: Tensor, others: Tensor | None) -> Tensor:
+        """Spatial attention over the frame itself and, with [B, K, C, h, w] others, over those."""
+        query, key, value = self.spatial(coarse)
+        asked = []
+        if others is not None and self.own_share < 1:
+            asked = [self.spatial(other)[1:] for other in others.unbind(1)]
+        out: Tensor = self.joined(coarse, interaction(query, (key, value), asked, self.own_share))
+        return out
+
+
+class MiniNet(nn.Module):
+    """Makes the hidden part of a view; see the module.
+
+    Attributes:
+        config: Its shape.
+    """
+
+    def __init__(self, config: MiniConfig) -> None:
+        super().__init__()
+        self.config = config
+        fine, middle, coarse = config.widths
+        inputs = INPUTS + (3 if config.reference == "concat" else 0)
+        self.encoder = Encoder(inputs, config.widths, (1, 2, 2))
+        self.refiner = RefinerNet(config) if config.reference == "refiner" else None
+        self.timestep = nn.Parameter(torch.zeros(config.embedding))
+        self.strength = StrengthEmbedding(32, config.embedding, STRENGTH_SCALE) if config.strength else None
+        self.coarse_tokens = Projections(coarse, config.heads, TILE // 16)
+        self.coarse_attention = Attention(coarse)
+        self.coarse_blocks = nn.ModuleList(Block(coarse, config.embedding) for _ in range(2))
+        self.temporal = TemporalAttention(config) if config.temporal else None
+        self.to_middle = Up(coarse, middle)
+        self.middle_tokens = Projections(middle, config.heads, TILE // 8)
+        self.middle_attention = Attention(middle)
+        self.middle_blocks = nn.ModuleList(Block(middle, config.embedding) for _ in range(2))
+        self.to_fine = Up(middle, fine)
+        self.fine_blocks = nn.ModuleList(Block(fine, config.embedding) for _ in range(2))
+        self.to_pixels = nn.Conv2d(fine, 4 * PATCH * PATCH, 1)
+        self.finish = nn.Conv2d(4 + 7, 6, 3, padding=1)
+        self.last = nn.Conv2d(6, 4, 3, padding=1)
+        _begin_at_zero(self.last)
+
+    def look(self, tile: Tensor, reference: Tensor) -> Look:
+        """Look at one frame.
+
+        Args:
+            tile: [B, 9, 128, 128] float32; see ``models.mini.inputs``.
+            reference: [B, 3, 128, 128] float32 in [0, 1], the reference view where the tile's background lies there.
+        """
+        seen = 2 * reference - 1
+        shown = torch.cat([tile, seen], 1) if self.config.reference == "concat" else tile
+        fine, middle, coarse = self.encoder(shown)
+        if self.refiner is None:
+            return Look(fine, middle, coarse, torch.zeros_like(middle), torch.zeros_like(coarse))
+        _, reference_middle, reference_coarse = self.refiner.encoder(seen)
+        return Look(fine, middle, coarse, reference_middle, reference_coarse)
+
+    def paint(
+        self,
+        tile: Tensor,
+        look: Look,
+        strength: Tensor,
+        others: Tensor | None = None,
+        reference_others: Tensor | None = None,
+    ) -> Tensor:
+        """Make one frame.
+
+        Args:
+            tile: [B, 9, 128, 128] float32, as for ``look``.
+            look: Of this frame.
+            strength: [B] geometric deviation strength, a share of the width; see ``models.strength``.
+            others: [B, K, C2, 8, 8], ``coarse`` of the frames at ``config.offsets``; None for a single picture.
+            reference_others: [B, K, C2, 8, 8], ``reference_coarse`` of the same.
+
+        Returns:
+            [B, 3, 128, 128] float32 RGB, about [0, 1]; what it says outside of holes means nothing.
+        """
+        embedding = self.timestep.expand(len(tile), -1)
+        if self.strength is not None:
+            embedding = embedding + self.strength(strength)
+        rows = TILE // 16
+        coarse = look.coarse
+        query, key, value = self.coarse_tokens(coarse)
+        if self.refiner is None:
+            found = attend(query, key, value, (rows, rows))
+        else:
+            reference = self.refiner.interact(look.reference_coarse, reference_others)
+            injected = self.refiner.coarse_keys(reference)
+            found = reference_attention(query, key, value, injected[0], injected[1], (rows, rows))
+        coarse = self.coarse_attention(coarse, found)
+        if self.temporal is not None and others is not None:
+            coarse = self.temporal(coarse, others)
+        for block in self.coarse_blocks:
+            coarse = block(coarse, embedding)
+
+        middle = look.middle + self.to_middle(F.silu(coarse))
+        query, key, value = self.middle_tokens(middle)
+        if self.refiner is None:
+            found = attend(query, key, value, (2 * rows, 2 * rows))
+        else:
+            injected = self.refiner.middle_keys(look.reference_middle)
+            found = reference_attention(query, key, value, injected[0], injected[1], (2 * rows, 2 * rows))
+        middle = self.middle_attention(middle, found)
+        for block in self.middle_blocks:
+            middle = block(middle, embedding)
+
+        fine = look.fine + self.to_fine(F.silu(middle))
+        for block in self.fine_blocks:
+            fine = block(fine, embedding)
+        pixels = F.pixel_shuffle(self.to_pixels(F.silu(fine)), PATCH)
+        out = self.last(F.silu(self.finish(torch.cat([pixels, tile[:, :7]], 1))))
+        filled, mirrored = (tile[:, :3] + 1) / 2, (tile[:, 3:6] + 1) / 2
+        share = torch.sigmoid(out[:, 3:] + GATE_AT_START)
+        made: Tensor = filled + share * (mirrored - filled) + out[:, :3]
+        return made
+
+    def forward(self, tiles: Tensor, references: Tensor, strength: Tensor) -> Tensor:
+        """Make every frame of a clip, or single pictures where T is 1.
+
+        Args:
+            tiles: [B, T, 9, 128, 128].
+            references: [B, T, 3, 128, 128].
+            strength: [B].
+
+        Returns:
+            [B, T, 3, 128, 128].
+        """
+        batch, length = tiles.shape[:2]
+        look = self.look(tiles.flatten(0, 1), references.flatten(0, 1))
+        others, reference_others = None, None
+        if length > 1:
+            asked = torch.tensor(
+                [[t + o if 0 <= t + o < length else t for o in self.config.offsets] for t in range(length)]
+            )
+            others, reference_others = (
+                level.reshape(batch, length, *level.shape[1:])[:, asked.to(level.device)].flatten(0, 1)
+                for level in (look.coarse, look.reference_coarse)
+            )
+        made = self.paint(tiles.flatten(0, 1), look, strength.repeat_interleave(length), others, reference_others)
+        return made.reshape(batch, length, *made.shape[1:])
+
+
+class TemporalAttention(nn.Module):
+    """Each place attends to itself and to the same place in other frames; begins as identity."""
+
+    def __init__(self, config: MiniConfig) -> None:
+        super().__init__()
+        channels = config.widths[2]
+        self.heads = config.heads
+        self.frame = nn.Parameter(torch.zeros(len(config.offsets) + 1, channels))
+        self.query = nn.Linear(channels, channels)
+        self.keys = nn.Linear(channels, 2 * channels)
+        self.join = nn.Linear(channels, channels)
+        _begin_at_zero(self.join)
+
+    def forward(self, x: Tensor, others: Tensor) -> Tensor:
+        """[B, C, h, w] and [B, K, C, h, w] to [B, C, h, w]."""
+        batch, channels, rows, columns = x.shape
+        frames = torch.cat([x[:, None], others], 1).permute(0, 3, 4, 1, 2).reshape(batch * rows * columns, -1, channels)
+        keys = self.keys(frames + self.frame).reshape(len(frames), -1, 2, self.heads, channels // self.heads)
+        key, value = keys.permute(2, 0, 3, 1, 4).unbind(0)
+        query = self.query(frames[:, :1]).reshape(len(frames), 1, self.heads, -1).transpose(1, 2)
+        found = attend(query, key, value).transpose(1, 2).reshape(batch, rows, columns, channels)
+        out: Tensor = x + self.join(found).permute(0, 3, 1, 2)
+        return out
