@@ -1,5 +1,6 @@
 """A mini network as two ONNX graphs, so that convert needs no torch."""
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -52,8 +53,10 @@ def export_mini(net: MiniNet, folder: Path) -> None:
     )  # fmt: skip
     for name, graph, inputs, input_names, output_names in graphs:
         scratch = folder / f".{name}.full"
-        torch.onnx.export(
-            graph, inputs, str(scratch), input_names=input_names, output_names=output_names, opset_version=17,
-            dynamo=False,
-        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sizes that become constants: tiles have one size
+            torch.onnx.export(
+                graph, inputs, str(scratch), input_names=input_names, output_names=output_names, opset_version=17,
+                dynamo=False,
+            )  # fmt: skip
         store_half(scratch, folder / name)

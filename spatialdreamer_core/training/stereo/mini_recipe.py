@@ -28,6 +28,7 @@ from spatialdreamer_core.training.stereo.mini_batches import (
     collate,
 )
 from spatialdreamer_core.training.stereo.mini_losses import Perceptual, pixel_losses, steadiness_loss
+from spatialdreamer_core.training.stereo.mini_onnx import export_mini
 from spatialdreamer_core.training.stereo.picture_bank import DeepPicture, load_pictures
 from spatialdreamer_core.training.stereo.recipe import LOSS, Batches, Validation
 
@@ -179,9 +180,10 @@ class MiniRecipe:
         return Validation(figures, sheet)
 
     def export(self, net: nn.Module, folder: Path) -> None:
-        """Write ``mini.safetensors`` and ``mini.json``."""
+        """Write the weights in half precision, what they are of, and the two ONNX graphs that convert runs."""
         assert isinstance(net, MiniNet)
-        save_mini(net, folder)
+        save_mini(net, folder, half=True)
+        export_mini(load_mini(folder), folder)
 
     def _distances(self, net: nn.Module, batch: MiniBatch, device: torch.device, count: int) -> dict[str, float]:
         look, total = self._perception(), np.zeros(2)
