@@ -15,7 +15,7 @@ from benchmarks.made import sized_video
 SIZES = ((640, 360), (1280, 720), (1920, 1080))
 QUALITIES = ("fast", "best")
 FRAMES = 48
-STAGES = ("decode_s", "depth_s", "flow_s", "warp_s", "fill_s", "metrics_s", "encode_s")
+STAGES = ("decode_s", "depth_s", "flow_s", "warp_s", "fill_s", "refine_s", "metrics_s", "encode_s")
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from spatialdreamer_core.store.manifest import CLIPS_SCHEMA, SCHEMA_VERSION
 
 CLIPS_PER_FILE = 40
 _START = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp() * 1e6)
-_STAGES = ("decode", "shrink", "depth", "flow", "warp", "fill", "metrics", "encode")
+_STAGES = ("decode", "shrink", "depth", "flow", "warp", "fill", "refine", "metrics", "encode")
 _FLAGS = [[], [], [], ["front"], ["window", "front"], ["flicker"], ["behind", "range"]]
 
 

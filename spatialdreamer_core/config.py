@@ -19,6 +19,7 @@ Layout = Literal[
 Container = Literal["mkv", "mp4", "mov"]
 Codec = Literal["auto", "h264", "hevc", "av1", "prores"]
 Quality = Literal["fast", "best"]
+RefineName = Literal["auto", "none", "mini"]
 
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
@@ -105,6 +106,35 @@ class FillConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefineConfig:
+    """Whether a network paints what the made eye uncovers, after the fill.
+
+    Attributes:
+        name: ``none``; ``mini``, the small network that ships; ``auto`` goes by quality: ``fast`` takes ``mini`` where
+            a shot earns it, ``best`` the best network present for every shot, and without weights both go without.
+        least_hole_share: What a shot earns it with: share of the picture, [0, 1], that its plan expects in holes at
+            least 4 pixels wide between near and far things. None is 0.0015 for ``auto`` with quality ``fast`` and else
+            0, which refines every shot.
+        deviation: Stereo deviation strength that the network is told, in its own measure (``mini``: median disparity
+            over width, about 0.01); None is computed.
+        weights: Folder with other weights than those that ship.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
+    name: RefineName = "auto"
+    least_hole_share: float | None = None
+    deviation: float | None = None
+    weights: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.least_hole_share is not None:
+            _check("refine least hole share", self.least_hole_share, 0.0, 1.0)
+        if self.deviation is not None:
+            _check("refine deviation", self.deviation, 0.0, 1e6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EncodeConfig:
     """How the result is written.
 
@@ -145,7 +175,7 @@ class ConvertConfig:
     """Everything that the made bytes depend on.
 
     Attributes:
-        quality: ``fast`` or ``best``; ``best`` estimates depth more often and at a larger size.
+        quality: ``fast`` or ``best``; ``best`` estimates depth more often and at a larger size, and refines every shot.
         flow: Optical flow estimator, ``dis-ultrafast``, ``dis-fast``, ``dis-fine`` or ``dis-medium``.
         start_s: Where in each source to begin, seconds.
         duration_s: How much of each source to convert, seconds; None is all of it.
@@ -158,6 +188,7 @@ class ConvertConfig:
     stereo: StereoConfig = field(default_factory=StereoConfig)
     depth: DepthConfig = field(default_factory=DepthConfig)
     fill: FillConfig = field(default_factory=FillConfig)
+    refine: RefineConfig = field(default_factory=RefineConfig)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
     quality: Quality = "fast"
     flow: str = "dis-fine"

@@ -14,6 +14,7 @@ from spatialdreamer_core.convert.source_depth import source_depth
 from spatialdreamer_core.depth.registry import create_depth_estimator
 from spatialdreamer_core.errors import StoreError
 from spatialdreamer_core.flow.dis import create_flow
+from spatialdreamer_core.refine.registry import create_refiner
 from spatialdreamer_core.store.place import Place
 from tasks.process import keep_freed_memory
 
@@ -64,7 +65,7 @@ class ConvertWorker:
         device: ``cpu`` or ``cuda``, for depth networks.
 
     Raises:
-        ConfigError: If the depth or flow estimator does not exist here.
+        ConfigError: If the depth or flow estimator or the refiner does not exist here.
     """
 
     def __init__(self, config: ConvertConfig, place_url: str, run_id: str, device: str = "cpu") -> None:
@@ -77,11 +78,12 @@ class ConvertWorker:
         self._run_id = run_id
         self._estimator = create_depth_estimator(config.depth, device)
         self._flow = create_flow(config.flow)
+        self._refiner = create_refiner(config.refine)
         self._plans: OrderedDict[tuple[str, str, str], SourcePlan] = OrderedDict()
 
     def ready(self) -> None:
         """Load or compile now what the first job would have to."""
-        rehearse(self._config, self._flow)
+        rehearse(self._config, self._flow, self._refiner)
 
     def run(self, kind: str, payload: Any) -> Any:
         """Do one job: ``plan`` (a uri), ``segment`` (a SegmentJob), ``finish`` or ``copy`` (a FinishJob)."""
@@ -97,13 +99,15 @@ class ConvertWorker:
         raise ValueError(f"no job is called {kind!r}")
 
     def _plan(self, uri: str) -> SourcePlan:
-        return plan_source(uri, self._config, self._estimator, self._place)
+        return plan_source(uri, self._config, self._estimator, self._place, self._refiner)
 
     def _segment(self, job: SegmentJob) -> Commit:
         plan = self._load(job.work_key, job.source_id, job.uri)
         estimator = source_depth(self._estimator, plan.info, plan.scan)
         segment = plan.segments[job.index]
-        return convert_segment(plan, segment, self._config, estimator, self._flow, self._place, run_id=self._run_id)
+        return convert_segment(
+            plan, segment, self._config, estimator, self._flow, self._place, run_id=self._run_id, refiner=self._refiner
+        )
 
     def _load_for(self, job: FinishJob) -> SourcePlan:
         return self._load(job.work_key, job.source_id, job.uri)

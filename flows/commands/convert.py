@@ -12,7 +12,7 @@ from rich.console import Console
 from flows.commands.exits import SOME_FAILED, stop, told
 from flows.config import RunConfig, merge, read_settings, run_config
 from flows.progress import Listener, choose_mode, duration, shown
-from spatialdreamer_core.config import Codec, Container, Layout, Quality
+from spatialdreamer_core.config import Codec, Container, Layout, Quality, RefineName
 from spatialdreamer_core.errors import ConfigError
 from tasks.convert_library import LibraryReport
 
@@ -108,9 +108,31 @@ def convert(
     fill: Annotated[
         Fill | None, typer.Option(help="How uncovered background is painted. [background]", rich_help_panel=DEPTH)
     ] = None,
+    refine: Annotated[
+        RefineName | None,
+        typer.Option(
+            help="Network that paints holes over the fill: mini in every shot, none, or auto: mini where a shot earns "
+            "it, with --quality best in every shot. [auto]",
+            rich_help_panel=DEPTH,
+        ),
+    ] = None,
+    refine_weights: Annotated[
+        str | None,
+        typer.Option(help="Folder with other weights for --refine. [what ships]", rich_help_panel=DEPTH),
+    ] = None,
+    deviation: Annotated[
+        float | None,
+        typer.Option(
+            help="Stereo deviation strength that the network is told; mini: median disparity over width. [computed]",
+            rich_help_panel=DEPTH,
+        ),
+    ] = None,
     quality: Annotated[
         Quality | None,
-        typer.Option(help="best estimates depth on every other frame and larger. [fast]", rich_help_panel=DEPTH),
+        typer.Option(
+            help="best estimates depth on every other frame and larger, and refines every shot. [fast]",
+            rich_help_panel=DEPTH,
+        ),
     ] = None,
     gate: Annotated[
         bool | None,
@@ -193,6 +215,9 @@ def convert(
         "convert.export_depth": export_depth,
         "convert.flow": flow,
         "convert.fill.name": fill,
+        "convert.refine.name": refine,
+        "convert.refine.weights": refine_weights,
+        "convert.refine.deviation": deviation,
         "convert.quality": quality,
         "convert.start_s": start,
         "convert.duration_s": duration_s,

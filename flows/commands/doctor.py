@@ -14,6 +14,7 @@ from rich.table import Table
 from infra.prefect_api import api_is_set
 from spatialdreamer_core import __version__
 from spatialdreamer_core.depth.registry import list_depth_names
+from spatialdreamer_core.refine.registry import list_refiners
 
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "prores": "prores_ks"}
 PACKAGES = (
@@ -35,7 +36,7 @@ PACKAGES = (
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
 ) -> None:
-    """Tell what this machine can do: cores, memory, GPUs, encoders, depth estimators, versions."""
+    """Tell what this machine can do: cores, memory, GPUs, encoders, depth estimators, refiners, versions."""
     found = examine()
     if as_json:
         typer.echo(json.dumps(found))
@@ -59,6 +60,7 @@ def examine() -> dict[str, Any]:
         "GPUs": _gpus(),
         "encoders": {codec: "present" if _has_encoder(name) else "missing" for codec, name in ENCODERS.items()},
         "depth": {entry.name: entry.state for entry in list_depth_names()},
+        "refine": {entry.name: entry.state for entry in list_refiners()},
         "prefect": "runs are recorded at PREFECT_API_URL" if api_is_set() else "no API set; runs are not recorded",
         "packages": {name: _version(name) for name in PACKAGES},
     }

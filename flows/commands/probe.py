@@ -14,6 +14,9 @@ from flows.commands.walled import walled
 from flows.progress import duration
 from spatialdreamer_core.config import ConvertConfig
 from spatialdreamer_core.errors import ClipError
+from spatialdreamer_core.refine.choose import least_hole_share
+from spatialdreamer_core.refine.protocol import LEAST_HOLE_PX
+from spatialdreamer_core.refine.registry import found_name
 from spatialdreamer_core.video.decode import working_format
 from spatialdreamer_core.video.encode import resolve_codec
 from spatialdreamer_core.video.layouts import packed_size
@@ -56,7 +59,7 @@ def look(uri: str, shots: bool) -> tuple[SourceInfo, SourceScan | None]:
 
 def as_plain(info: SourceInfo, scanned: SourceScan | None) -> dict[str, Any]:
     """All of it as plain data."""
-    plain = asdict(info)
+    plain = asdict(info) | {"refine": refinement(ConvertConfig())}
     if scanned is not None:
         times = (scanned.pts[scanned.shot_starts] - scanned.pts[0]) * float(info.video.time_base)
         plain |= {
@@ -68,6 +71,18 @@ def as_plain(info: SourceInfo, scanned: SourceScan | None) -> dict[str, Any]:
             "scan_notes": scanned.notes,
         }
     return plain
+
+
+def refinement(config: ConvertConfig) -> str:
+    """What convert would have painted by a network."""
+    name = found_name(config.refine)
+    if name == "none":
+        return "nothing: no weights in this package"
+    earns = least_hole_share(config.refine, config.quality)
+    return (
+        f"by {name}: shots that are expected to have {100 * earns:g} % of the picture or more in holes at least "
+        f"{LEAST_HOLE_PX} pixels wide; with --quality best every shot"
+    )
 
 
 def _show(info: SourceInfo, scanned: SourceScan | None, console: Console) -> None:
@@ -107,6 +122,7 @@ def _show(info: SourceInfo, scanned: SourceScan | None, console: Console) -> Non
     name = output_name(Path(info.uri).stem, config.encode.layout, config.encode.container)
     rows += [
         ("would become", f"{name}: {codec} {size.width}x{size.height}"),
+        ("would be refined", refinement(config)),
         *(("note", note) for note in (*info.notes, *(scanned.notes if scanned else ()))),
     ]
     for label, text in rows:

@@ -5,7 +5,8 @@ the same bytes wherever its shot was cut.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,12 @@ from spatialdreamer_core.depth.protocol import DepthEstimator
 from spatialdreamer_core.depth.stabilise import DepthStabiliser
 from spatialdreamer_core.flow.dis import FlowEstimator, half_size_flow
 from spatialdreamer_core.geometry.disparity import disparity_from_inverse_depth
-from spatialdreamer_core.geometry.fill import fill_holes
+from spatialdreamer_core.geometry.fill import Filled, fill_and_tell
 from spatialdreamer_core.geometry.reveal import Reveal
 from spatialdreamer_core.geometry.splat import splat
 from spatialdreamer_core.geometry.upsample import upsample_disparity
+from spatialdreamer_core.refine.paste import paste
+from spatialdreamer_core.refine.protocol import RefineFrame, Refiner, RefineShot
 from spatialdreamer_core.video.decode import decode
 from spatialdreamer_core.video.frames import Frame, PixelFormat
 from spatialdreamer_core.video.segments import Segment
@@ -48,6 +51,7 @@ class StereoFrame:
         inverse_depth: [h, w] float32 in [0, 1], 1 nearest.
         disparity: [h, w] float32, pixels of the full width.
         small_grey: [h, w] uint8 luma of the source.
+        refined_share: Part of ``right`` that a network painted, in [0, 1].
     """
 
     index: int
@@ -57,6 +61,14 @@ class StereoFrame:
     inverse_depth: NDArray[np.float32]
     disparity: NDArray[np.float32]
     small_grey: NDArray[np.uint8]
+    refined_share: float = 0.0
+
+
+class _Made(NamedTuple):
+    """A frame on its way to the refiner: what comes out if nobody paints, and what the refiner is shown."""
+
+    stereo: StereoFrame
+    filled: Filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,7 @@ class EyeMaker:
         flow: Optical flow.
         pixel_format: Working format.
         clock: Counts the time of each stage.
+        refiner: Paints holes after the fill, if the plan says so of this shot.
     """
 
     plan: SourcePlan
@@ -91,6 +104,7 @@ class EyeMaker:
     flow: FlowEstimator
     pixel_format: PixelFormat
     clock: StageClock
+    refiner: Refiner | None = None
 
     @property
     def reach(self) -> int:
@@ -103,25 +117,81 @@ class EyeMaker:
         frame_bytes = video.width * video.height * 1.5 * (self.pixel_format.bits // 8 or 1)
         return reach if frame_bytes * (4 * reach + 2 * interval) <= WINDOW_BYTES else 0
 
+    @property
+    def _refines(self) -> Refiner | None:
+        return self.refiner if self.plan.shots[self.segment.shot].refined else None
+
+    @property
+    def _span(self) -> tuple[int, int]:
+        """Frames [first, stop) of the source whose right eye is made: the segment's, and those the refiner looks at."""
+        segment = self.segment
+        if (refiner := self._refines) is None:
+            return segment.start, segment.end
+        origin = segment.shot_start
+        first, stop = refiner.span(segment.shot_end - origin, segment.start - origin, segment.end - origin)
+        return origin + first, origin + stop
+
     def stereo_frames(self) -> Iterator[StereoFrame]:
         """Give the segment's frames in order, both eyes each."""
+        refiner = self._refines
+        given = self.segment.start
+        for stereo in (made.stereo for made in self._made()) if refiner is None else self._refined(refiner):
+            yield stereo
+            given += 1
+        assert given == self.segment.end, f"{given} of {self.segment.end} frames made"
+
+    def _made(self) -> Iterator[_Made]:
+        """The frames of the span, filled."""
         window: dict[int, DeepFrame] = {}
-        reach, segment = self.reach, self.segment
-        next_out = segment.start
+        reach = self.reach
+        next_out, end = self._span
         for deep in self.deep_frames():
             window[deep.index] = deep
-            while next_out < segment.end and deep.index >= min(next_out + reach, segment.shot_end - 1):
+            while next_out < end and deep.index >= min(next_out + reach, self.segment.shot_end - 1):
                 yield self._make(window, next_out)
                 next_out += 1
-                window.pop(next_out - reach - 1, None)
-        assert next_out == segment.end, f"{next_out} of {segment.end} frames made"
+                window = {index: one for index, one in window.items() if index >= next_out - reach}
+
+    def _refined(self, refiner: Refiner) -> Iterator[StereoFrame]:
+        """The segment's frames, with holes that the refiner painted."""
+        segment, origin = self.segment, self.segment.shot_start
+        waiting: dict[int, tuple[StereoFrame, RefineFrame]] = {}
+        stream = refiner.open(self._refine_shot(), segment.start - origin, segment.end - origin)
+        for stereo, filled in self._made():
+            frame = RefineFrame(
+                stereo.index - origin, stereo.left, stereo.right, stereo.source_x, filled.runs, filled.revealed
+            )
+            if segment.start <= stereo.index < segment.end:
+                waiting[frame.index] = stereo, frame
+            with self.clock.stage("refine"):
+                painted = list(stream.push(frame))
+            for done in painted:
+                with self.clock.stage("refine"):
+                    kept, shown = waiting.pop(done.index)
+                    pasted = paste(shown, done.patches, self.plan.info.video.colour)
+                yield replace(kept, right=pasted.frame, refined_share=pasted.share)
+
+    def _refine_shot(self) -> RefineShot:
+        video, segment, shot = self.plan.info.video, self.segment, self.plan.shots[self.segment.shot]
+        return RefineShot(
+            segment.shot_end - segment.shot_start,
+            video.width,
+            video.height,
+            self.pixel_format,
+            video.colour,
+            shot.stereo.strength_pct,
+            shot.stereo.convergence,
+            shot.geometric,
+            self.config.refine.deviation,
+        )
 
     def deep_frames(self) -> Iterator[DeepFrame]:
-        """Depth of the segment's frames and of ``reach`` more on each side, as far as the shot goes."""
+        """Depth of the segment's frames and of more on each side: those that the refiner and the fill look at."""
         segment, stereo = self.segment, self.plan.shots[self.segment.shot].stereo
         length = segment.shot_end - segment.shot_start
-        first = max(0, segment.start - segment.shot_start - self.reach)
-        stop = min(length, segment.end - segment.shot_start + self.reach)
+        interval = self.config.depth.key_interval  # depth is given from key to key
+        first = max(0, self._span[0] - segment.shot_start - self.reach) // interval * interval
+        stop = min(length, -(-(self._span[1] - segment.shot_start + self.reach) // interval) * interval)
         stabiliser = DepthStabiliser(
             self.estimator,
             self.flow,
@@ -177,7 +247,7 @@ class EyeMaker:
                 frame = next(frames)
             yield index, frame
 
-    def _make(self, window: dict[int, DeepFrame], index: int) -> StereoFrame:
+    def _make(self, window: dict[int, DeepFrame], index: int) -> _Made:
         here, bits = window[index], self.pixel_format.bits
         with self.clock.stage("warp"):
             guide = here.grey if bits == 8 else here.grey.astype(np.uint16) << np.uint16(bits - 8)
@@ -190,8 +260,11 @@ class EyeMaker:
                 if offset and (there := window.get(index + offset)) is not None
             ]
         with self.clock.stage("fill"):
-            right = fill_holes(splatted.frame, splatted.source_x, self.config.fill, reveals)
-        return StereoFrame(index, here.frame, right, splatted.source_x, here.inverse_depth, here.disparity, here.grey)
+            filled = fill_and_tell(splatted.frame, splatted.source_x, self.config.fill, reveals)
+        stereo = StereoFrame(
+            index, here.frame, filled.frame, splatted.source_x, here.inverse_depth, here.disparity, here.grey
+        )
+        return _Made(stereo, filled)
 
     @property
     def _small_size(self) -> tuple[int, int]:

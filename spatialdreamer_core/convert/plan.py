@@ -12,6 +12,8 @@ from spatialdreamer_core.config import ConvertConfig
 from spatialdreamer_core.depth.normalise import DepthRange
 from spatialdreamer_core.errors import StoreError
 from spatialdreamer_core.geometry.disparity import ShotStereo
+from spatialdreamer_core.refine.choose import least_hole_share
+from spatialdreamer_core.refine.paste import PASTE_VERSION
 from spatialdreamer_core.store.place import canonical_json
 from spatialdreamer_core.video.segments import Segment
 from spatialdreamer_core.video.source import SourceInfo, SourceScan
@@ -29,12 +31,20 @@ class ShotPlan:
         stereo: Strength and convergence.
         parallax: The most of a sampled picture that motion tells about, in [0, 1]; None if the estimator does not look.
         confidence: How far the shot's depth may be trusted, in [0, 1]; None if nobody said.
+        geometric: Geometric deviation strength: median size of the disparity, as a share of the width.
+        hole_share: Part of the picture that is expected in wide holes, see ``refine.choose``; None if nobody asked.
+        refined: Whether the refiner paints this shot's holes.
+        refine_reason: Why, or why not.
     """
 
     depth_range: DepthRange
     stereo: ShotStereo
     parallax: float | None = None
     confidence: float | None = None
+    geometric: float = 0.0
+    hole_share: float | None = None
+    refined: bool = False
+    refine_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +56,11 @@ class SourcePlan:
         scan: Times, shots, decode errors.
         shots: One for each of ``scan.shot_starts``.
         segments: What workers take, in order.
-        work_key: Name of this work: stage, algorithm, settings and depth weights.
+        work_key: Name of this work: stage, algorithm, settings, and weights of depth and refiner.
         depth_name: The depth estimator.
         depth_digest: Its weights and code.
+        refiner_name: The network that paints holes; ``none`` without.
+        refiner_digest: Its weights and code; empty without.
     """
 
     info: SourceInfo
@@ -58,6 +70,8 @@ class SourcePlan:
     work_key: str
     depth_name: str
     depth_digest: str
+    refiner_name: str = "none"
+    refiner_digest: str = ""
 
     @property
     def folder(self) -> str:
@@ -69,9 +83,21 @@ class SourcePlan:
         return self if self.info.uri == uri else replace(self, info=replace(self.info, uri=uri))
 
 
-def work_key(config: ConvertConfig, depth_digest: str) -> str:
-    """Name work by everything that its bytes depend on besides the source: 16 hex digits."""
-    identity = {"stage": "convert", "algorithm": ALGORITHM, "settings": asdict(config), "depth": depth_digest}
+def work_key(config: ConvertConfig, depth_digest: str, refiner_digest: str = "") -> str:
+    """Name work by everything that its bytes depend on besides the source: 16 hex digits.
+
+    Args:
+        config: Settings.
+        depth_digest: Of the depth estimator.
+        refiner_digest: Of the refiner; empty without one, and then its settings change nothing.
+    """
+    settings = asdict(config)
+    del settings["refine"]
+    identity = {"stage": "convert", "algorithm": ALGORITHM, "settings": settings, "depth": depth_digest}
+    if refiner_digest:
+        least = least_hole_share(config.refine, config.quality)
+        refine = {"digest": refiner_digest, "least_hole_share": least, "deviation": config.refine.deviation}
+        identity["refine"] = refine | {"paste": PASTE_VERSION}
     return hashlib.sha256(canonical_json(identity)).hexdigest()[:16]
 
 
@@ -95,6 +121,8 @@ class _Header:
     letterbox: tuple[int, int, int, int]
     notes: tuple[str, ...]
     skipped: int
+    refiner_name: str = "none"
+    refiner_digest: str = ""
 
 
 _HEADER = TypeAdapter(_Header)
@@ -115,6 +143,8 @@ def plan_to_bytes(plan: SourcePlan) -> bytes:
         scan.letterbox,
         scan.notes,
         scan.skipped,
+        plan.refiner_name,
+        plan.refiner_digest,
     )
     text = np.frombuffer(_HEADER.dump_json(header), np.uint8)
     buffer = io.BytesIO()
@@ -138,5 +168,13 @@ def plan_from_bytes(data: bytes, where: str) -> SourcePlan:
         pts, shot_starts, header.decode_errors, header.timestamps_made, header.letterbox, header.notes, header.skipped
     )
     return SourcePlan(
-        header.info, scan, header.shots, header.segments, header.work_key, header.depth_name, header.depth_digest
+        header.info,
+        scan,
+        header.shots,
+        header.segments,
+        header.work_key,
+        header.depth_name,
+        header.depth_digest,
+        header.refiner_name,
+        header.refiner_digest,
     )

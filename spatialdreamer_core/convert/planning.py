@@ -1,6 +1,7 @@
 """Plan one source: probe it, scan it once, look at every shot's depth, choose its range and stereo."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -30,6 +31,8 @@ from spatialdreamer_core.depth.protocol import (
 )
 from spatialdreamer_core.errors import UnreadableSourceError
 from spatialdreamer_core.geometry.disparity import choose_stereo
+from spatialdreamer_core.refine.choose import Falls, choose, count_falls, expected_hole_share, waiting_bytes
+from spatialdreamer_core.refine.protocol import Refiner
 from spatialdreamer_core.store.place import Place
 from spatialdreamer_core.video.decode import convert_frame, decode, working_format
 from spatialdreamer_core.video.encode import resolve_codec
@@ -49,6 +52,18 @@ THUMBNAIL = (32, 18)
 goes (2.3 kB for every 16 frames, 25 MB for a film of two hours)."""
 
 
+class Look(NamedTuple):
+    """What is kept of the depth of one picture.
+
+    Attributes:
+        thumbnail: Raw depth reduced by area.
+        falls: How far it falls from left to right.
+    """
+
+    thumbnail: NDArray[np.float32]
+    falls: Falls
+
+
 @dataclass(slots=True)
 class ShotSampler:
     """Estimates depth of a few pictures while a source is scanned, and keeps thumbnails of it.
@@ -58,6 +73,7 @@ class ShotSampler:
         config: Settings.
         estimator: Depth.
         thumbnails: Reduced depth by frame.
+        falls: How far depth falls from left to right, by frame; see ``refine.choose``.
         parallax: How much of a sampled picture motion tells about, by frame, if the estimator looks at motion.
         sure: How far the depth of some of them may be trusted, by frame, if the estimator says so.
     """
@@ -66,6 +82,7 @@ class ShotSampler:
     config: ConvertConfig
     estimator: DepthEstimator
     thumbnails: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    falls: dict[int, Falls] = field(default_factory=dict)
     parallax: dict[int, float] = field(default_factory=dict)
     sure: dict[int, float] = field(default_factory=dict)
     _waiting: tuple[int, NDArray[np.uint8], float] | None = None
@@ -74,6 +91,7 @@ class ShotSampler:
         """Take every decoded picture in order; looks at few of them."""
         if index == 0:  # the scan may begin again
             self.thumbnails.clear()
+            self.falls.clear()
             self.parallax.clear()
             self.sure.clear()
             self._waiting = None
@@ -102,33 +120,45 @@ class ShotSampler:
         blank = np.zeros((rows, columns, 3), np.uint8)
         for index in range(0, len(scanned.pts), SAMPLE_EVERY):
             seconds = float(scanned.pts[index] * video.time_base)
-            self.thumbnails[index] = look(self.estimator, blank, blank, offset + index, seconds)
+            self.keep(index, look(self.estimator, _request(blank, blank, offset + index, seconds)))
+
+    def keep(self, index: int, seen: Look) -> None:
+        """Remember what a look at a frame told."""
+        self.thumbnails[index], self.falls[index] = seen
 
     def _look(self, partner: NDArray[np.uint8]) -> None:
         assert self._waiting is not None
         index, rgb, seconds = self._waiting
         self._waiting = None
-        self.thumbnails[index] = look(self.estimator, rgb, partner, index, seconds)
-        if (share := parallax_share(self.estimator, _request(rgb, partner, index, seconds))) is not None:
+        request = _request(rgb, partner, index, seconds)
+        self.keep(index, look(self.estimator, request))
+        if (share := parallax_share(self.estimator, request)) is not None:
             self.parallax[index] = share
         if index % JUDGE_EVERY == 0 and (sure := confidence(self.estimator, rgb)) is not None:
             self.sure[index] = sure
 
 
-def look(
-    estimator: DepthEstimator, rgb: NDArray[np.uint8], partner: NDArray[np.uint8], index: int, seconds: float
-) -> NDArray[np.float32]:
-    """Estimate the raw depth of one small picture and reduce it to a thumbnail."""
-    depth = estimate(estimator, _request(rgb, partner, index, seconds))[0]
-    return np.asarray(cv2.resize(depth, THUMBNAIL, interpolation=cv2.INTER_AREA))
+def look(estimator: DepthEstimator, request: DepthRequest) -> Look:
+    """Estimate the raw depth of one small picture and keep little of it."""
+    depth = estimate(estimator, request)[0]
+    return Look(np.asarray(cv2.resize(depth, THUMBNAIL, interpolation=cv2.INTER_AREA)), count_falls(depth))
 
 
 def _request(rgb: NDArray[np.uint8], partner: NDArray[np.uint8], index: int, seconds: float) -> DepthRequest:
     return DepthRequest(rgb[None], partner[None], np.array([index], np.int64), np.array([seconds]))
 
 
-def plan_source(uri: str, config: ConvertConfig, estimator: DepthEstimator, place: Place) -> SourcePlan:
+def plan_source(
+    uri: str, config: ConvertConfig, estimator: DepthEstimator, place: Place, refiner: Refiner | None = None
+) -> SourcePlan:
     """Plan a source, or read the plan that an earlier run made of the same content and settings.
+
+    Args:
+        uri: The source.
+        config: Settings.
+        estimator: Depth.
+        place: Output place.
+        refiner: What ``create_refiner`` gave for these settings.
 
     Raises:
         ClipError: If the source cannot be read or holds no pictures.
@@ -137,7 +167,8 @@ def plan_source(uri: str, config: ConvertConfig, estimator: DepthEstimator, plac
     _refuse_unwritable_name(uri)
     info = probe(uri)
     digest = for_source(estimator, uri).digest
-    key = work_key(config, digest)
+    refiner_name, refiner_digest = ("none", "") if refiner is None else (refiner.name, refiner.digest)
+    key = work_key(config, digest, refiner_digest)
     where = f"{work_folder(key, info.source_id)}/plan.npz"
     if (known := place.read(where)) is not None:
         return plan_from_bytes(known, where).at(uri)
@@ -154,9 +185,9 @@ def plan_source(uri: str, config: ConvertConfig, estimator: DepthEstimator, plac
         sampler.estimator = source_depth(estimator, info, scanned)
         sampler.look_at_imported(scanned)
     sampler.finish()
-    shots = _plan_shots(info, scanned, sampler)
+    shots = _plan_shots(info, scanned, sampler, refiner)
     segments = plan_segments(scanned.shot_starts, len(scanned.pts), config.segment_frames, config.depth.key_interval)
-    plan = SourcePlan(info, scanned, shots, tuple(segments), key, estimator.name, digest)
+    plan = SourcePlan(info, scanned, shots, tuple(segments), key, estimator.name, digest, refiner_name, refiner_digest)
     place.publish(where, plan_to_bytes(plan))
     return plan
 
@@ -170,26 +201,50 @@ def _refuse_unwritable_name(uri: str) -> None:
         ) from error
 
 
-def _plan_shots(info: SourceInfo, scanned: SourceScan, sampler: ShotSampler) -> tuple[ShotPlan, ...]:
+def _plan_shots(
+    info: SourceInfo, scanned: SourceScan, sampler: ShotSampler, refiner: Refiner | None
+) -> tuple[ShotPlan, ...]:
     ends = [*scanned.shot_starts[1:], len(scanned.pts)]
     shots = []
     for start, end in zip(scanned.shot_starts, ends, strict=True):
         first = -(-int(start) // SAMPLE_EVERY) * SAMPLE_EVERY
-        raw = [sampler.thumbnails[i] for i in range(first, int(end), SAMPLE_EVERY) if i in sampler.thumbnails]
-        raw = raw or [_look_at_middle(info, scanned, sampler, int(start), int(end))]
-        depth_range = shot_range(raw)
-        stereo = choose_stereo([normalise(frame, depth_range) for frame in raw], sampler.config.stereo)
+        sampled = [i for i in range(first, int(end), SAMPLE_EVERY) if i in sampler.thumbnails]
+        seen = [Look(sampler.thumbnails[i], sampler.falls[i]) for i in sampled]
+        seen = seen or [_look_at_middle(info, scanned, sampler, int(start), int(end))]
+        depth_range = shot_range([one.thumbnail for one in seen])
+        samples = [normalise(one.thumbnail, depth_range) for one in seen]
+        stereo = choose_stereo(samples, sampler.config.stereo)
         shares = [sampler.parallax[i] for i in range(first, int(end), SAMPLE_EVERY) if i in sampler.parallax]
         sure = [value for index, value in sampler.sure.items() if start <= index < end]
-        shots.append(
-            ShotPlan(depth_range, stereo, max(shares) if shares else None, float(np.mean(sure)) if sure else None)
-        )
+        shot = ShotPlan(depth_range, stereo, max(shares) if shares else None, float(np.mean(sure)) if sure else None)
+        shots.append(_with_refinement(shot, samples, [one.falls for one in seen], sampler, refiner))
     return tuple(shots)
 
 
-def _look_at_middle(
-    info: SourceInfo, scanned: SourceScan, sampler: ShotSampler, start: int, end: int
-) -> NDArray[np.float32]:
+def _with_refinement(
+    shot: ShotPlan,
+    samples: list[NDArray[np.float32]],
+    falls: list[Falls],
+    sampler: ShotSampler,
+    refiner: Refiner | None,
+) -> ShotPlan:
+    video, config, stereo = sampler.info.video, sampler.config, shot.stereo
+    hole_share = expected_hole_share(falls, shot.depth_range, stereo, video.width)
+    pixel_format = working_format(sampler.info, resolve_codec(config.encode.codec, video.bits))
+    choice = choose(
+        hole_share, config.refine, config.quality, refiner, waiting_bytes(video.width, video.height, pixel_format)
+    )
+    away = np.concatenate([np.abs(sample - stereo.convergence).ravel() for sample in samples])
+    return replace(
+        shot,
+        geometric=float(np.median(away)) * stereo.strength_pct / 100,
+        hole_share=hole_share,
+        refined=choice.refined,
+        refine_reason=choice.reason,
+    )
+
+
+def _look_at_middle(info: SourceInfo, scanned: SourceScan, sampler: ShotSampler, start: int, end: int) -> Look:
     """A shot too short to have been sampled."""
     middle, video, config = (start + end) // 2, info.video, sampler.config
     pixel_format = working_format(info, resolve_codec(config.encode.codec, video.bits))
@@ -198,4 +253,4 @@ def _look_at_middle(
     frame = next(iter(frames))
     rgb = small_rgb(frame, size, video.colour)
     index = frame_offset(info, scanned) + middle
-    return look(sampler.estimator, rgb, rgb, index, float(scanned.pts[middle] * video.time_base))
+    return look(sampler.estimator, _request(rgb, rgb, index, float(scanned.pts[middle] * video.time_base)))

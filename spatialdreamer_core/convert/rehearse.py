@@ -13,6 +13,7 @@ from spatialdreamer_core.convert.planning import plan_source
 from spatialdreamer_core.convert.segment import convert_segment
 from spatialdreamer_core.depth.protocol import DepthRequest
 from spatialdreamer_core.flow.dis import FlowEstimator
+from spatialdreamer_core.refine.protocol import Refiner
 from spatialdreamer_core.store.place import Place
 from spatialdreamer_core.video.encode import ChunkWriter, EncodeSpec
 from spatialdreamer_core.video.frames import PIXEL_FORMATS, Frame
@@ -20,6 +21,9 @@ from spatialdreamer_core.video.frames import PIXEL_FORMATS, Frame
 COLUMNS, ROWS = 96, 64
 FRAMES = 14
 """Enough that frames have keys and revealed background on both sides."""
+
+WIDE_HOLES_PCT = 10.0
+"""Strength at which the made clip has holes wide enough for a refiner."""
 
 
 class _Step:
@@ -33,7 +37,7 @@ class _Step:
         return depth
 
 
-def rehearse(config: ConvertConfig, flow: FlowEstimator) -> None:
+def rehearse(config: ConvertConfig, flow: FlowEstimator, refiner: Refiner | None = None) -> None:
     """Convert a made clip into a folder that is thrown away.
 
     Only the shape of the work counts, so depth is made too: a network that is slow is not run. Afterwards the compiled
@@ -42,15 +46,22 @@ def rehearse(config: ConvertConfig, flow: FlowEstimator) -> None:
     Args:
         config: The settings of the run; its layout, codec and fill are rehearsed.
         flow: Optical flow.
+        refiner: Paints a few tiles, if there is one.
     """
     config = replace(config, start_s=0.0, duration_s=None, export_depth=False)
     config = replace(config, depth=replace(config.depth, import_from=None, name="step"))
+    if refiner is not None:
+        config = replace(
+            config,
+            stereo=replace(config.stereo, strength_pct=WIDE_HOLES_PCT),
+            refine=replace(config.refine, least_hole_share=0.0),
+        )
     with TemporaryDirectory() as name:
         clip, place = Path(name, "clip.mkv"), Place(f"{name}/out")
         _write_clip(clip)
-        plan = plan_source(str(clip), config, _Step(), place)
+        plan = plan_source(str(clip), config, _Step(), place, refiner)
         for segment in plan.segments:
-            convert_segment(plan, segment, config, _Step(), flow, place, run_id="rehearsal")
+            convert_segment(plan, segment, config, _Step(), flow, place, run_id="rehearsal", refiner=refiner)
 
 
 def _write_clip(path: Path) -> None:

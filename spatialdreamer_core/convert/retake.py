@@ -12,7 +12,7 @@ from typing import Any
 
 from spatialdreamer_core.config import GateConfig
 from spatialdreamer_core.convert.finish import read_commits
-from spatialdreamer_core.convert.plan import SourcePlan, plan_to_bytes
+from spatialdreamer_core.convert.plan import ShotPlan, SourcePlan, plan_to_bytes
 from spatialdreamer_core.convert.segment import commit_key
 from spatialdreamer_core.geometry.disparity import ShotStereo
 from spatialdreamer_core.store.place import Place, canonical_json
@@ -60,7 +60,9 @@ def plan_retake(
         config: How much safer.
     """
     safer = {number: safer_stereo(plan.shots[number].stereo, flags[number], config) for number in sorted(shots)}
-    changed = tuple(replace(shot, stereo=safer.get(number, shot.stereo)) for number, shot in enumerate(plan.shots))
+    changed = tuple(
+        _less_deep(shot, safer[number]) if number in safer else shot for number, shot in enumerate(plan.shots)
+    )
     identity = {
         "stage": "retake",
         "of": plan.work_key,
@@ -69,6 +71,12 @@ def plan_retake(
     key = hashlib.sha256(canonical_json(identity)).hexdigest()[:16]
     notes = {number: _note(plan.shots[number].stereo, stereo, shots[number]) for number, stereo in safer.items()}
     return Retake(replace(plan, shots=changed, work_key=key), notes)
+
+
+def _less_deep(shot: ShotPlan, stereo: ShotStereo) -> ShotPlan:
+    """The shot with other stereo; whether it is refined was decided and stays."""
+    share = stereo.strength_pct / shot.stereo.strength_pct if shot.stereo.strength_pct else 1.0
+    return replace(shot, stereo=stereo, geometric=shot.geometric * share)
 
 
 def _note(before: ShotStereo, after: ShotStereo, reasons: list[str]) -> str:

@@ -16,9 +16,10 @@ from spatialdreamer_core.convert.eyes import EyeMaker, StereoFrame
 from spatialdreamer_core.convert.plan import SourcePlan
 from spatialdreamer_core.depth.export import depth_file_name, depth_png
 from spatialdreamer_core.depth.protocol import DepthEstimator
-from spatialdreamer_core.errors import EncodeError
+from spatialdreamer_core.errors import ConfigError, EncodeError
 from spatialdreamer_core.flow.dis import FlowEstimator
 from spatialdreamer_core.metrics.shot_metrics import SegmentMetrics
+from spatialdreamer_core.refine.protocol import Refiner
 from spatialdreamer_core.report.sheet import contact_sheet
 from spatialdreamer_core.store.place import Place, canonical_json
 from spatialdreamer_core.video.decode import working_format
@@ -97,23 +98,38 @@ def convert_segment(
     *,
     run_id: str,
     attempt: int = 1,
+    refiner: Refiner | None = None,
 ) -> Commit:
     """Make a segment's chunk, sheet and row, then its commit record; of two racing workers one wins.
 
+    Args:
+        plan: Of the source.
+        segment: Which.
+        config: Settings.
+        estimator: Depth.
+        flow: Optical flow.
+        place: Output place.
+        run_id: Goes into the row.
+        attempt: Goes into the row.
+        refiner: The one that the plan names.
+
     Raises:
+        ConfigError: If the plan names another refiner.
         ClipError: If the segment cannot be converted.
         StoreError: If something cannot be written.
     """
     clock = StageClock()
     video = plan.info.video
     spec = encode_spec(plan, config)
-    maker = EyeMaker(plan, segment, config, estimator, flow, working_format(plan.info, spec.codec), clock)
-    metrics = SegmentMetrics(flow)
+    _refuse_other_refiner(plan, refiner)
+    maker = EyeMaker(plan, segment, config, estimator, flow, working_format(plan.info, spec.codec), clock, refiner)
+    metrics, refined = SegmentMetrics(flow), 0.0
     middle, sheet = (segment.start + segment.end) // 2, b""
     with _Outputs(place, spec, file_count(config.encode.layout)) as outputs:
         for made in maker.stereo_frames():
             with clock.stage("encode"):
                 outputs.write(_packed(made, config, video.colour))
+            refined += made.refined_share
             with clock.stage("metrics"):
                 metrics.add(made.index, made.left, made.right, hole=np.isnan(made.source_x), disparity=made.disparity)
                 if made.index == middle:
@@ -131,6 +147,7 @@ def convert_segment(
         identity_row(plan, segment, config, run_id)
         | clock.cost_row(STAGES, segment.end - segment.start)
         | metrics.row()
+        | {"refined_share": refined / (segment.end - segment.start)}
     )
     row |= {"status": "done", "attempts": attempt, "sheet": sheet_key, "notes": _notes(plan, config, maker)}
     commit = Commit(segment.index, chunks, digests, segment.end - segment.start, row)
@@ -162,6 +179,9 @@ def identity_row(plan: SourcePlan, segment: Segment, config: ConvertConfig, run_
         "depth_name": plan.depth_name,
         "depth_digest": plan.depth_digest,
         "code_version": __version__,
+        "refiner": plan.refiner_name if shot.refined else "none",
+        "refine_reason": shot.refine_reason or None,
+        "expected_hole_share": shot.hole_share,
         "strength_pct": shot.stereo.strength_pct,
         "convergence": shot.stereo.convergence,
         "frames": segment.end - segment.start,
@@ -239,7 +259,16 @@ def _packed(made: StereoFrame, config: ConvertConfig, colour: ColourInfo) -> tup
     )
 
 
-STAGES = ("decode", "shrink", "depth", "flow", "warp", "fill", "metrics", "encode")
+STAGES = ("decode", "shrink", "depth", "flow", "warp", "fill", "refine", "metrics", "encode")
+
+
+def _refuse_other_refiner(plan: SourcePlan, refiner: Refiner | None) -> None:
+    own = "" if refiner is None else refiner.digest
+    if own != plan.refiner_digest:
+        raise ConfigError(
+            f"{plan.info.uri}: planned with refiner {plan.refiner_digest or 'none'}, but this machine has "
+            f"{own or 'none'}; install the same weights on every machine, or use --refine none"
+        )
 
 
 def _notes(plan: SourcePlan, config: ConvertConfig, maker: EyeMaker) -> list[str]:

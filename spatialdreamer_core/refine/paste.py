@@ -25,6 +25,8 @@ from spatialdreamer_core.video.colour import rgb_matrix
 from spatialdreamer_core.video.frames import Frame
 from spatialdreamer_core.video.source import ColourInfo
 
+PASTE_VERSION = 1
+"""Raise when pasting gives other bytes for the same patches."""
 FEATHER_PX = 3
 """Pixels from the rim, city block, over which the painting is faded in."""
 MATCH_PX = 3

@@ -24,6 +24,7 @@ COLUMNS = (
     *("work_key", "settings", "depth_name", "depth_digest", "code_version", "schema_version", "run_id"),
     *("strength_pct", "comfort_score", "comfort_verdict", "comfort_flags", "cut_jump_pct", "sheet"),
     *("disparity_p1_pct", "disparity_p50_pct", "disparity_p99_pct", "hole_share_mean", "hole_share_max"),
+    "refined_share",
     *("luma_step_max", "e_warp_ratio", "sharpness_ratio", "host", "peak_memory_mb", "fps", "total_s"),
     *(f"{stage}_s" for stage in summary.STAGES),
     *("started_at", "ended_at", "gate", "gate_reasons", "take"),

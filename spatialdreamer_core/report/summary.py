@@ -12,7 +12,7 @@ from spatialdreamer_core.metrics.comfort import SAFE_FROM
 from spatialdreamer_core.report.advice import advice_on
 from spatialdreamer_core.report.clips import Clips, Indices, known
 
-STAGES = ("decode", "shrink", "depth", "flow", "warp", "fill", "metrics", "encode")
+STAGES = ("decode", "shrink", "depth", "flow", "warp", "fill", "refine", "metrics", "encode")
 _MESSAGES_SHOWN = 8
 _SETTINGS_SHOWN = 12
 _HOSTS_SHOWN = 20

@@ -74,6 +74,7 @@ def clip_table(clips: Clips) -> dict[str, Any]:
         Column("Cut", "f2", "jump of depth from the shot before, % of the width", plain(real("cut_jump_pct"))),
         Column("Holes", "f2", "painted share of the made eye, mean, %", plain(real("hole_share_mean"), scale=100)),
         Column("Most", "f2", "painted share of the made eye, largest, %", plain(real("hole_share_max"), scale=100)),
+        Column("Refined", "f2", "painted by a network, mean, %", plain(real("refined_share"), scale=100)),
         Column(
             "Flicker",
             "f2",

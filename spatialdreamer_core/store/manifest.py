@@ -8,7 +8,7 @@ levels are 8-bit levels; disparity is in percent of the picture's width, positiv
 from spatialdreamer_core.metrics.comfort import LOSSES
 from spatialdreamer_core.store.rows import COUNT, REAL, TEXT, TEXTS, TIME, RowTable, table_bytes, table_schema
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 """major.minor: a new column raises the minor, anything that an older reader would misread the major."""
 VERSION_KEY = b"spatialdreamer.schema_version"
 STATUSES = ("done", "failed")
@@ -28,6 +28,9 @@ _IDENTITY = {
     "settings": TEXT,  # canonical JSON
     "depth_name": TEXT,
     "depth_digest": TEXT,  # of weights and code
+    "refiner": TEXT,  # network that painted the clip's holes, or none
+    "refine_reason": TEXT,  # why, or why not
+    "expected_hole_share": REAL,  # of the shot's plan: in holes at least 4 pixels wide between near and far
     "strength_pct": REAL,  # disparity range of the shot, percent of the width
     "convergence": REAL,  # inverse depth on the screen
     "code_version": TEXT,
@@ -52,6 +55,7 @@ _COST = {
     "flow_s": REAL,
     "warp_s": REAL,
     "fill_s": REAL,
+    "refine_s": REAL,
     "metrics_s": REAL,
     "encode_s": REAL,
     "total_s": REAL,
@@ -81,6 +85,7 @@ _MEASURES = {
     "hole_share_mean": REAL,
     "hole_share_max": REAL,
     "hole_step_max": REAL,
+    "refined_share": REAL,  # painted by the network, mean
     "disparity_p1_pct": REAL,
     "disparity_p50_pct": REAL,
     "disparity_p99_pct": REAL,
