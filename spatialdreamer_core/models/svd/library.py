@@ -19,7 +19,6 @@ UNet2DConditionModel: Any = import_module("diffusers.models.unets.unet_2d_condit
 AutoencoderKLTemporalDecoder: Any = import_module(
     "diffusers.models.autoencoders.autoencoder_kl_temporal_decoder"
 ).AutoencoderKLTemporalDecoder
-EulerDiscreteScheduler: Any = import_module("diffusers.schedulers.scheduling_euler_discrete").EulerDiscreteScheduler
 
 
 def clip_image_encoder(settings: dict[str, Any]) -> Any:

@@ -5,25 +5,42 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler  # noqa: E402
+
 from spatialdreamer_core.errors import ConfigError  # noqa: E402
 from spatialdreamer_core.models.svd.injection import Interaction  # noqa: E402
-from spatialdreamer_core.models.svd.library import EulerDiscreteScheduler  # noqa: E402
-from spatialdreamer_core.models.svd.loss import LossConfig, preconditioning, svd_loss  # noqa: E402
+from spatialdreamer_core.models.svd.loss import LossConfig, svd_loss  # noqa: E402
+from spatialdreamer_core.models.svd.sampler import SamplerConfig, Seen, denoise  # noqa: E402
 from spatialdreamer_core.models.svd.stages import is_temporal, stage_weights  # noqa: E402
 from tests.core.models.svd.made import FRAMES, drawn, example, tiny  # noqa: E402
 
 
-def test_the_preconditioning_is_that_of_svd_s_scheduler() -> None:
-    scheduler = EulerDiscreteScheduler(prediction_type="v_prediction", timestep_type="continuous")
+@pytest.mark.filterwarnings("ignore:__array__")
+def test_the_sampler_takes_the_steps_of_svd_s_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = tiny()
+    made = [drawn(1, 2, 4, 3, 5, seed=seed) for seed in range(3)]
+    told: list[torch.Tensor] = []
+
+    def unet(scaled: torch.Tensor, level: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
+        told.append(level)
+        return made[len(told) - 1] + 0.1 * scaled
+
+    monkeypatch.setattr(network.unet, "forward", unet)
+    noise = drawn(1, 2, 4, 3, 5, seed=9)
+    seen = Seen(noise, noise[:, :, :1], noise)
+    ours = denoise(network, seen, noise, drawn(1, 1, 16), torch.ones(1), SamplerConfig(steps=3))
+    scheduler = EulerDiscreteScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="v_prediction",
+        timestep_type="continuous", timestep_spacing="leading", steps_offset=1, use_karras_sigmas=True,
+        sigma_min=0.002, sigma_max=700.0,
+    )  # fmt: skip
     scheduler.set_timesteps(3)
-    sigma = scheduler.sigmas[1:2]
-    noisy, made = drawn(1, 2, 4, 3, 5, seed=0), drawn(1, 2, 4, 3, 5, seed=1)
-    scalings = preconditioning(sigma)
-    scheduler._step_index, scheduler.is_scale_input_called = 1, True
-    torch.testing.assert_close(scalings.scale * noisy, scheduler.scale_model_input(noisy, scheduler.timesteps[1]))
-    wanted = scheduler.step(made, scheduler.timesteps[1], noisy).pred_original_sample
-    torch.testing.assert_close(scalings.skip * noisy + scalings.out * made, wanted)
-    torch.testing.assert_close(scalings.noise_level, scheduler.timesteps[1:2])
+    latents = noise * scheduler.init_noise_sigma
+    for answer, timestep in zip(made, scheduler.timesteps, strict=True):
+        scaled = scheduler.scale_model_input(latents, timestep)
+        latents = scheduler.step(answer + 0.1 * scaled, timestep, latents).prev_sample
+    torch.testing.assert_close(torch.cat(told), scheduler.timesteps)
+    torch.testing.assert_close(ours, latents, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("stage", [1, 2])
@@ -75,7 +92,7 @@ def test_the_loss_is_the_sum_of_its_parts_and_knows_the_strength_of_a_perfect_an
         network, example(network), torch.Generator().manual_seed(0), LossConfig(strength_weight=0.5, dropout=0)
     )
     torch.testing.assert_close(losses["loss"], losses["error"] + 0.5 * losses["deviation"])
-    assert float(losses["deviation"]) > 0
+    assert losses["deviation"].item() > 0
 
 
 def test_checkpointing_activations_changes_no_gradient() -> None:

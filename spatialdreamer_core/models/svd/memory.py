@@ -1,0 +1,82 @@
+"""How much memory one part of a window takes, told before any work starts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from spatialdreamer_core.models.svd.network import SvdNetwork
+from spatialdreamer_core.models.svd.sizes import Sizes
+
+UNET_WORKSPACE = 20
+"""Maps of the widest level that live at once in the U-Net: a gated feed-forward with its input and residuals."""
+VAE_WORKSPACE = 9
+"""Maps of full size that live at once in the autoencoder, in units of its first level's channels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Bytes.
+
+    Attributes:
+        weights: Of all networks.
+        window: Of activations, at their peak.
+    """
+
+    weights: int
+    window: int
+
+    @property
+    def total(self) -> int:
+        """Both."""
+        return self.weights + self.window
+
+
+def memory_need(
+    network: SvdNetwork, *, frames: int, reference_frames: int, rows: int, columns: int, decode_at_once: int
+) -> Need:
+    """Estimate what one tile of a window takes.
+
+    Args:
+        network: Its weights count as they are held.
+        frames: Of the window.
+        reference_frames: Those, and those they interact with.
+        rows: Pixels of a tile.
+        columns: Pixels of a tile.
+        decode_at_once: Frames in the decoder at a time.
+    """
+    weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    size = torch.finfo(network.dtype).bits // 8
+    unet = activation_elements(network.sizes, frames, reference_frames, rows, columns)
+    pixels = rows * columns * decode_at_once
+    vae = VAE_WORKSPACE * int(network.sizes.vae["block_out_channels"][0]) * pixels
+    return Need(weights, size * max(unet, vae))
+
+
+def activation_elements(sizes: Sizes, frames: int, reference_frames: int, rows: int, columns: int) -> int:
+    """Numbers that live at once in the U-Nets: recorded features, skip connections, and the widest block's own."""
+    widths = [int(width) for width in sizes.unet["block_out_channels"]]
+    layers = int(sizes.unet["layers_per_block"])
+    cells = [-(-rows // (sizes.latent_step << i)) * -(-columns // (sizes.latent_step << i)) for i in range(len(widths))]
+    maps = [width * count for width, count in zip(widths, cells, strict=True)]
+    recorded = (2 * layers + 1) * sum(maps[:-1]) + maps[-1]
+    skips = maps[0] + (layers + 1) * sum(maps)
+    most = max(frames, reference_frames)
+    return most * (skips + UNET_WORKSPACE * maps[0]) + (frames + reference_frames) * recorded
+
+
+def free_bytes(device: torch.device, fraction: float) -> int | None:
+    """What may be used: that share of a GPU's memory, or the memory that Linux calls available; None if unknown.
+
+    Args:
+        device: Where.
+        fraction: Of all of the GPU's memory, in (0, 1].
+    """
+    if device.type == "cuda":
+        return int(fraction * torch.cuda.mem_get_info(device)[1])
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) * 1024 if found else None

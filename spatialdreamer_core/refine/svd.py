@@ -1,0 +1,110 @@
+"""``svd`` at work: the full-size network over overlapping windows of a shot, and over those tiles that have holes.
+
+Windows and tiles lie at fixed places of the shot and of the picture, and the noise of a frame is drawn from its number
+in the shot, so neither where a shot is cut nor how much memory there is changes a byte. Overlapping windows are
+cross-faded in time and tiles in latent space; both begin with the same noise, so they agree to begin with. Windows are
+not continued from the one before, as some do: then every frame would depend on all before it.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+
+import torch
+
+from spatialdreamer_core.errors import ConfigError, RefineError
+from spatialdreamer_core.models.svd.frames import Span, overlapping_spans, window_reach
+from spatialdreamer_core.models.svd.load import load_network
+from spatialdreamer_core.models.svd.memory import free_bytes, memory_need
+from spatialdreamer_core.refine.protocol import RefineShot
+from spatialdreamer_core.refine.svd_config import Precision, SvdConfig
+from spatialdreamer_core.refine.svd_stream import SvdStream
+from spatialdreamer_core.refine.svd_tiles import SvdTiles
+
+VERSION = 1
+"""Raise when the code gives other colours for the same weights."""
+
+
+class SvdRefiner:
+    """The full-size network; see ``Refiner``.
+
+    Args:
+        config: How it paints.
+        device: ``cuda``, ``cuda:N``, or ``cpu`` if that is allowed.
+        allow_cpu: Whether a CPU may do it: minutes for a frame.
+        gpu_memory_fraction: Share of the GPU's memory that this process may take, in (0, 1].
+
+    Raises:
+        ConfigError: If there is no GPU, or the weights are not here.
+        WeightsError: If weights are damaged or of another size.
+    """
+
+    name = "svd"
+
+    def __init__(
+        self, config: SvdConfig, device: str = "cuda", *, allow_cpu: bool = False, gpu_memory_fraction: float = 0.9
+    ) -> None:
+        if not 0 < gpu_memory_fraction <= 1:
+            raise ConfigError(f"svd: the GPU memory fraction must lie in (0, 1], got {gpu_memory_fraction:g}")
+        self.config, self.device, self.fraction = config, _device(device, allow_cpu), gpu_memory_fraction
+        if self.device.type == "cuda":
+            torch.cuda.set_per_process_memory_fraction(gpu_memory_fraction, self.device)
+        dtype = _dtype(config.precision, self.device)
+        scale = 1.0 if config.strength == "latent" else 1000.0
+        loaded = load_network(config.weights, dtype=dtype, reach=config.reach, strength_scale=scale)
+        self.network = loaded.network.to(self.device)
+        settings = {key: value for key, value in asdict(config).items() if key not in ("weights", "precision")}
+        told = json.dumps([VERSION, loaded.digest, settings, str(dtype), self.device.type], sort_keys=True)
+        self.digest = f"svd-{VERSION}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+
+    def windows(self, length: int) -> tuple[Span, ...]:
+        """The windows of a shot of so many frames."""
+        return overlapping_spans(length, self.config.window, self.config.window_overlap)
+
+    def span(self, length: int, start: int, end: int) -> tuple[int, int]:
+        """See ``Refiner.span``."""
+        return window_reach(length, start, end, self.windows(length), self.config.interaction)
+
+    def open(self, shot: RefineShot, start: int, end: int) -> "SvdStream":
+        """See ``Refiner.open``."""
+        grid = SvdTiles(shot.height, shot.width, self.config, self.network.sizes.picture_step)
+        self._refuse_what_does_not_fit(shot, grid)
+        return SvdStream(self.network, self.config, shot, grid, start, end)
+
+    def _refuse_what_does_not_fit(self, shot: RefineShot, grid: "SvdTiles") -> None:
+        frames = min(self.config.window, shot.length)
+        rows, columns = grid.tile
+        need = memory_need(
+            self.network, frames=frames, reference_frames=min(shot.length, frames + self.config.interaction.keys),
+            rows=rows, columns=columns, decode_at_once=min(self.config.decode_at_once, frames),
+        )  # fmt: skip
+        there = free_bytes(self.device, self.fraction)
+        on_gpu = self.device.type == "cuda"
+        wanted = need.total if on_gpu else need.window  # on a CPU the weights are there already
+        if there is not None and wanted > there:
+            where = f"{self.fraction:g} of this GPU's memory" if on_gpu else "the memory that is free"
+            raise RefineError(
+                f"svd: {frames} frames in tiles of {columns}x{rows} need about {_gib(wanted)} "
+                f"({_gib(need.weights)} of weights, {_gib(need.window)} at work), {where} is {_gib(there)}; "
+                "give smaller tiles, a shorter window or less decoded at once, or refine with mini"
+            )
+
+
+def _device(name: str, allow_cpu: bool) -> torch.device:
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError("refine svd: no CUDA device here; refine with mini, or allow the CPU (minutes for a frame)")
+    if not name.startswith("cuda") and not allow_cpu:
+        raise ConfigError(
+            f"refine svd: made for a GPU, got {name}; refine with mini, or allow it (minutes for a frame)"
+        )
+    return torch.device(name)
+
+
+def _dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    if precision == "auto":
+        precision = "float32" if device.type == "cpu" else "bfloat16"
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"
