@@ -35,20 +35,40 @@ def run_train(config: TrainRunConfig, on_progress: Callable[[TrainProgress], Non
     from spatialdreamer_core.training.stereo.sizes import create_recipe, with_weights
     from spatialdreamer_core.training.stereo.stopping import asked_to_stop
 
-    device = training_device(config.device, config.train.size)
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    recipe = create_recipe(with_weights(config.train, weights_provider().find))
+    if config.ray_address is None:  # a cluster's GPUs are not this machine's
+        device = training_device("cuda" if config.gpus else config.device, config.train.size)
+    config = config.model_copy(update={"train": with_weights(config.train, weights_provider().find)})
+    recipe = create_recipe(config.train)
     place = Place(config.output)
     place.prepare()
     with exclusive_run(place), asked_to_stop() as stop:
         place.sweep_scratch()
         if not config.resume:
             place.remove_folder(FOLDER)
-        peers = Peers(rank=0, world=1, device=device)
-        report = Loop(recipe, config.train, config.pace, place, peers, on_progress, stop).run()
+        if config.on_ray:
+            report = _on_ray(config, on_progress, stop)
+        else:
+            if config.threads is not None:
+                torch.set_num_threads(config.threads)
+            peers = Peers(rank=0, world=1, device=device)
+            report = Loop(recipe, config.train, config.pace, place, peers, on_progress, stop).run()
         record_training(config, report)
     return report
+
+
+def _on_ray(
+    config: TrainRunConfig, on_progress: Callable[[TrainProgress], None], stop: Callable[[], bool]
+) -> TrainReport:
+    from infra.ray_session import ray_session
+    from spatialdreamer_core.training.stereo.sizes import create_recipe
+    from tasks.train_ray import Training, train_on_ray
+
+    threads = config.threads or 1
+    training = Training(
+        create_recipe, config.train, config.pace, config.output, config.processes, bool(config.gpus), threads
+    )
+    with ray_session(config.ray_address, cpus=config.processes * threads, gpus=config.gpus):
+        return train_on_ray(training, on_progress, stop)
 
 
 def record_training(config: TrainRunConfig, report: TrainReport) -> None:

@@ -1,6 +1,7 @@
 """The smallest thing that can be trained: a recipe that tests put in the place of a real one."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from spatialdreamer_core.errors import ConfigError, WeightsError
 from spatialdreamer_core.training.stereo.config import TrainConfig
 from spatialdreamer_core.training.stereo.recipe import Validation
 
-KNOWN = {"bad_sample", "sleep_s", "dropout", "detached_nan"}
+KNOWN = {"bad_sample", "sleep_s", "dropout", "dies_once"}
 
 
 class TinyNet(nn.Module):
@@ -83,6 +84,10 @@ class TinyRecipe:
         assert isinstance(net, TinyNet)
         time.sleep(self._config.data.get("sleep_s", 0))
         x = batch["x"]
+        marker = self._config.data.get("dies_once")
+        if marker and not Path(marker).exists() and next(net.parameters()).grad is not None:
+            Path(marker).touch()
+            os._exit(1)
         if self._config.dropout:
             x = x * (torch.rand(len(x), 1, generator=generator) >= self._config.dropout)
         loss = (net.guess(x).float() - batch["y"]).square().mean()

@@ -13,12 +13,13 @@ from flows.commands.exits import INTERRUPTED, stop, told
 from flows.config import merge, read_settings
 from flows.progress import choose_mode, duration
 from flows.train_config import TrainRunConfig, train_run_config
-from flows.train_progress import train_shown
+from flows.train_progress import Listener, train_shown
 from spatialdreamer_core.training.stereo.config import Device, Schedule, Size
 from spatialdreamer_core.training.stereo.progress import TrainReport
 
 WHAT, HOW, WHEN, RUN, SHOW = "What to train", "How to train", "When to look up", "How to run", "What to show"
 StageName = Literal["1", "2"]
+Prefect = Literal["auto", "on", "off"]
 
 
 def train(
@@ -104,6 +105,22 @@ def train(
     threads: Annotated[
         int | None, typer.Option(help="Threads of torch on a CPU. [all cores]", rich_help_panel=RUN)
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes that train together by Ray Train, each on batches of its own. [1]", rich_help_panel=RUN
+        ),
+    ] = None,
+    gpus: Annotated[
+        int | None, typer.Option(help="GPUs to train on, one worker each. [0: see --device]", rich_help_panel=RUN)
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="A Ray cluster to join, or auto. [one of our own if needed]", rich_help_panel=RUN)
+    ] = None,
+    prefect: Annotated[
+        Prefect | None,
+        typer.Option(help="Record the run with Prefect; auto does if PREFECT_API_URL is set.", rich_help_panel=RUN),
+    ] = None,
     loader_threads: Annotated[
         int | None, typer.Option(help="Batches made at once beside the training. [2]", rich_help_panel=RUN)
     ] = None,
@@ -132,12 +149,18 @@ def train(
         spatialdreamer train --pairs pairs --output mini-1
 
         spatialdreamer train --pairs pairs --stage 2 --start-from mini-1/weights --output mini-2 --minutes 60
+
+        spatialdreamer train --pairs s3://bucket/pairs --output s3://bucket/svd-1 --size svd --ray-address auto --gpus 8
     """
     options: dict[str, Any] = {
         "output": output,
         "device": device,
         "threads": threads,
         "resume": resume,
+        "workers": workers,
+        "gpus": gpus,
+        "ray_address": ray_address,
+        "prefect": prefect,
         "pace.minutes": minutes,
         "pace.validate_every": validate_every,
         "pace.save_every": save_every,
@@ -165,12 +188,23 @@ def train(
         checked = train_run_config(settings, str(config) if config else "settings")
         console = Console(stderr=as_json)
         with train_shown(choose_mode(console, quiet=quiet, as_json=as_json), console) as listener:
-            from flows.run_train import run_train
-
-            report = run_train(checked, listener)
+            report = _run(checked, listener)
         _tell(report, checked, console, quiet=quiet, as_json=as_json)
         if report.stopped == "signal":
             stop(INTERRUPTED, f"stopped at step {report.step} with a checkpoint; run the same command again to go on")
+
+
+def _run(config: TrainRunConfig, listener: Listener) -> TrainReport:
+    from infra.prefect_api import recording_wanted
+
+    if not recording_wanted(config.prefect):
+        from flows.run_train import run_train
+
+        return run_train(config, listener)
+    from flows.train import train as train_flow
+
+    report: TrainReport = train_flow(config, listener)
+    return report
 
 
 def _tell(report: TrainReport, config: TrainRunConfig, console: Console, *, quiet: bool, as_json: bool) -> None:

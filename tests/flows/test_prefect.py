@@ -150,3 +150,22 @@ def test_pairs_are_made_in_three_task_runs_with_progress_and_a_summary(tmp_path:
     assert new(before, after, "tasks") == ["make-pairs-of-sources", "publish-pairs-manifest", "publish-pairs-report"]
     assert report.run_id in str(after["artifacts"]["make-pairs-summary"].data)
     assert float(after["artifacts"]["make-pairs-progress"].data) == 100.0
+
+
+def test_the_flow_trains_in_one_task_run_and_leaves_a_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.train import train
+    from flows.train_config import train_run_config
+    from spatialdreamer_core.training.stereo.progress import TrainProgress
+    from spatialdreamer_core.training.stereo.sizes import RECIPES
+
+    monkeypatch.setitem(RECIPES, "mini", "tests.tiny_recipe")
+    settings = {"output": str(tmp_path / "out"), "device": "cpu", "train": {"steps": 6, "batch": 2}}
+    before, events = seen(), list[TrainProgress]()
+    report = train(train_run_config(settings, "test"), events.append)
+    assert (report.stopped, report.step) == ("done", 6)
+    assert events[-1].message.startswith("step 6: error")
+    after = seen()
+    assert new(before, after, "flows") == ["Completed"]
+    assert new(before, after, "tasks") == ["train-network"]
+    assert after["artifacts"]["train-progress"].data == 100
+    assert f"{tmp_path}/out/weights" in after["artifacts"]["train-summary"].data

@@ -119,6 +119,8 @@ def test_a_terminated_training_leaves_a_checkpoint_of_its_last_step(undisturbed:
         (["--dropout", "1"], 2, "ema and dropout must lie in [0, 1)"),
         (["--size", "svd"], 2, "size svd: this version cannot train it"),
         (["--device", "cuda"], 2, "device cuda: torch finds no GPU here; give --device cpu"),
+        (["--gpus", "2", "--workers", "3"], 2, "gpus: device is cpu; give one or the other"),
+        (["--gpus", "2", "--workers", "3", "--device", "auto"], 2, "got 2 GPUs and 3 workers"),
         (["--size", "svd", "--device", "auto"], 2, "size svd needs a GPU and torch finds none here"),
     ],
 )
