@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from spatialdreamer_core.errors import ConfigError, WeightsError
+from spatialdreamer_core.errors import ConfigError, StoreError, WeightsError
 from spatialdreamer_core.training.stereo.config import TrainConfig
 from spatialdreamer_core.training.stereo.recipe import Validation
 
-KNOWN = {"bad_sample", "sleep_s", "dropout", "dies_once"}
+KNOWN = {"bad_sample", "lost_sample", "sleep_s", "dropout", "dies_once"}
 
 
 class TinyNet(nn.Module):
@@ -40,6 +40,8 @@ class TinyBatches:
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         while True:
             first = (self._done * self._world + self._rank) * self._config.batch
+            if first == self._config.data.get("lost_sample"):
+                raise StoreError("shard 7 is gone; make it again")
             self._done += 1
             yield self._made(range(first, first + self._config.batch))
 
@@ -50,7 +52,7 @@ class TinyBatches:
         return {"x": torch.from_numpy(x).float(), "y": torch.from_numpy(y).float()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"batch": self._config.batch, "done": self._done}
+        return {"batch": self._config.batch, "done": self._done, "rank": self._rank}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         if state["batch"] != self._config.batch:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from spatialdreamer_core.dvg.sample import PairSample, Verdict
-from spatialdreamer_core.errors import ConfigError
+from spatialdreamer_core.errors import ConfigError, StoreError
 from spatialdreamer_core.pairs.commits import Sample
 from spatialdreamer_core.pairs.dataset import dataset_shards, read_sample
 from spatialdreamer_core.store.place import Place
@@ -212,7 +212,16 @@ class PairsData(IterableDataset[PairsBatch]):
         return _drawn(batches, draw, self.shuffle)
 
     def _read(self, places: Sequence[_Where]) -> PairsBatch:
-        return collate([read_sample(self._place, where.file, where.sample) for where in places])
+        return collate([self._read_one(where) for where in places])
+
+    def _read_one(self, where: _Where) -> PairSample:
+        pair = read_sample(self._place, where.file, where.sample)
+        if pair.target.shape[:3] != where.size:
+            raise StoreError(
+                f"{self.url}/{where.file}: sample {pair.key} has frames, rows, columns {list(pair.target.shape[:3])}, "
+                f"its shard's record says {list(where.size)}; remove the shard's commit and run make-pairs again"
+            )
+        return pair
 
 
 def collate(pairs: Sequence[PairSample]) -> PairsBatch:

@@ -209,3 +209,31 @@ def test_a_server_that_is_away_is_told_in_a_sentence(
     write_video(tmp_path / "film.mkv", scene(2, width=32, height=18))
     with pytest.raises((StoreError, ConfigError), match=r"s3://library/stereo"):
         convert(source=str(tmp_path / "film.mkv"))
+
+
+def test_a_training_on_s3_goes_on_from_there_and_leaves_all_that_a_local_one_does(
+    bucket: s3fs.S3FileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    from flows.run_train import run_train
+    from flows.train_config import train_run_config
+    from spatialdreamer_core.training.stereo.progress import TrainProgress
+    from spatialdreamer_core.training.stereo.sizes import RECIPES
+
+    monkeypatch.setitem(RECIPES, "mini", "tests.tiny_recipe")
+    settings = {
+        "output": "s3://library/trained",
+        "device": "cpu",
+        "train": {"steps": 12, "batch": 2},
+        "pace": {"save_every": 4, "minutes": 1e-6},
+    }
+    report = run_train(train_run_config(settings, "test"), lambda event: None)
+    assert (report.stopped, report.step) == ("minutes", 1)
+    events: list[TrainProgress] = []
+    report = run_train(train_run_config(settings | {"pace": {"save_every": 4}}, "test"), events.append)
+    assert (report.stopped, report.steps_made) == ("done", 11)
+    assert events[0].message.startswith("going on after step 1 of 12")
+    folders = {path.removeprefix("library/trained/").partition("/")[0] for path in bucket.find("library/trained")}
+    assert folders == {"weights", "curve.jsonl", "pictures", "tensorboard", "checkpoints", ".spatialdreamer"}
+    assert len(bucket.ls("library/trained/checkpoints")) == 2 * 3
+    assert [json.loads(line)["step"] for line in bucket.cat_file("library/trained/curve.jsonl").splitlines()][-1] == 12

@@ -73,6 +73,8 @@ def test_two_processes_learn_what_one_learns_from_the_double_batch_whatever_happ
     assert report.samples == 2 * 4 * (report.step - BAD)
     assert events[0].message == f"going on after step {BAD} of {CONFIG.steps}"
     assert not (two / ".spatialdreamer" / "ray-train").exists()
+    newest = torch.load(sorted((two / "checkpoints").glob("*.pt"))[-1], weights_only=True)
+    assert [position["rank"] for position in newest["batches_by_rank"]] == [0, 1]
 
     double = replace(CONFIG, batch=8, data={"bad_sample": BAD * 8 + 4 + 1})
     with pytest.raises(TrainingError):

@@ -3,12 +3,14 @@
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from torch import Tensor
 
-from spatialdreamer_core.errors import TrainingError
+from spatialdreamer_core.errors import SpatialDreamerError, TrainingError
 from spatialdreamer_core.store.place import Place
 from spatialdreamer_core.training.stereo.checkpoints import checkpoint_key, newest_checkpoint, save_checkpoint
 from spatialdreamer_core.training.stereo.config import Pace, TrainConfig
@@ -93,10 +95,7 @@ class Loop:
         pace, training = self._pace, self._training
         self._seen_since = time.monotonic()
         while training.step < self._config.steps:
-            try:
-                self._seen.append(training.one_step())
-            except NotANumberError as error:
-                self._give_up(error)
+            self._seen.append(self._one_step())
             done = training.step == self._config.steps
             if training.step % pace.log_every == 0 or done:
                 self._log()
@@ -111,6 +110,22 @@ class Loop:
             if training.step % pace.save_every == 0 and not done:
                 self._save()
         return "done"
+
+    def _one_step(self) -> dict[str, Tensor]:
+        try:
+            return self._training.one_step()
+        except NotANumberError as error:
+            self._give_up(error)
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"step {self._training.step + 1} of {self._place}: {self._peers.device} has too little memory for a "
+                f"batch of {self._config.batch}; give a smaller --batch, or --half, and run the command again"
+            ) from error
+        except SpatialDreamerError:  # of the data: the weights are as after the step before
+            if self._peers.world == 1 and self._saved != self._training.step:
+                with suppress(SpatialDreamerError):  # the first error is the one to tell
+                    self._save()
+            raise
 
     def _leave(self, *, validate: bool) -> None:
         if self._seen:
@@ -173,15 +188,15 @@ class Loop:
                 publish_folder(self._place, Path(folder), WEIGHTS)
 
     def _save(self) -> None:
+        since, state = time.monotonic(), self._training.state()
         if self._journal is not None:
-            since = time.monotonic()
             self._journal.publish()
-            save_checkpoint(self._place, self._training.step, self._training.state(), self._pace.keep)
-            self._seen_since += time.monotonic() - since
+            save_checkpoint(self._place, self._training.step, state, self._pace.keep)
+        self._seen_since += time.monotonic() - since
         self._saved = self._training.step
         self._peers.wait()
 
-    def _give_up(self, error: NotANumberError) -> None:
+    def _give_up(self, error: NotANumberError) -> NoReturn:
         """Save the batch and what was learnt before it."""
         step = self._training.step
         key = f"bad/step-{step:08d}-rank-{self._peers.rank}.pt"

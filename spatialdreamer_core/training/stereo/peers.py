@@ -51,6 +51,14 @@ class Peers:
         torch.distributed.all_reduce(together)
         return together / self.world
 
+    def all_of(self, value: dict[str, Any]) -> list[dict[str, Any]]:
+        """What each process has of a small thing, by rank; the same list everywhere."""
+        if self.world == 1:
+            return [value]
+        together: list[Any] = [None] * self.world
+        torch.distributed.all_gather_object(together, value)
+        return together
+
     def wait(self) -> None:
         """Go on when every process is here."""
         if self.world > 1:

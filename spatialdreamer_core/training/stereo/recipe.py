@@ -43,7 +43,7 @@ class Batches(Protocol):
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where a state was taken.
+        """Go on where a state was taken: by the same rank, or by rank 0 if there are more or fewer processes now.
 
         Raises:
             ConfigError: If it is of other data or settings.

@@ -94,7 +94,8 @@ class Training:
         return nullcontext() if self._average is None else self._average.shown()
 
     def state(self) -> dict[str, Any]:
-        """All that is needed to go on exactly here, in tensors and plain data."""
+        """All that is needed to go on exactly here, in tensors and plain data; every process has to ask."""
+        positions = self._peers.all_of(self._batches.state_dict())
         return {
             "version": VERSION,
             "step": self.step,
@@ -102,7 +103,8 @@ class Training:
             "net": self.net.state_dict(),
             "average": {} if self._average is None else self._average.weights,
             "optimiser": self._optimiser.state_dict(),
-            "batches": self._batches.state_dict(),
+            "batches": positions[0],
+            "batches_by_rank": positions,
         }
 
     def load(self, state: dict[str, Any]) -> list[str]:
@@ -136,7 +138,9 @@ class Training:
                 f"the checkpoint there does not fit this network ({text}); give the settings and the version that "
                 "wrote it, another --output, or --no-resume to begin anew"
             ) from error
-        self._batches.load_state_dict(state["batches"])
+        positions = state.get("batches_by_rank", [])
+        own = len(positions) == self._peers.world  # else the epoch goes on, but not exactly
+        self._batches.load_state_dict(positions[self._peers.rank] if own else state["batches"])
         self._ahead = None
         self.step = int(state["step"])
         return [

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -135,3 +136,10 @@ def test_flow_is_stacked_where_every_sample_has_it() -> None:
     assert batch.flow.shape == (2, 2, 2, 24, 40)
     assert batch.flow[1, 0, 1, 3, 5] == float(pairs[1].flow[0, 3, 5, 1])  # type: ignore[index]
     assert collate([pairs[0], made_pair("k2")]).flow is None
+
+
+def test_a_sample_of_another_size_than_its_shard_says_is_refused(made: MadeSet) -> None:
+    data = PairsData(str(made.root), verdicts=ALL)
+    data._commits = [replace(commit, height=commit.height + 2) for commit in data._commits]
+    with pytest.raises(StoreError, match=rf"rows, columns \[{FRAMES}, {HEIGHT}, {WIDTH}\], its shard's record says"):
+        next(iter(data))

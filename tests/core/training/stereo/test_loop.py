@@ -14,7 +14,7 @@ from torch import Tensor
 
 from spatialdreamer_core.errors import ConfigError, StoreError, TrainingError, WeightsError
 from spatialdreamer_core.store.place import Place
-from spatialdreamer_core.training.stereo.checkpoints import checkpoint_keys
+from spatialdreamer_core.training.stereo.checkpoints import checkpoint_keys, newest_checkpoint, save_checkpoint
 from spatialdreamer_core.training.stereo.config import Pace, TrainConfig
 from spatialdreamer_core.training.stereo.loop import Loop
 from spatialdreamer_core.training.stereo.peers import Peers
@@ -166,6 +166,34 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_batch_and_weights(tmp_
     assert report.step == 60
     assert "going on after step 17 of 60" in [event.message for event in events]
     assert all(torch.isfinite(value).all() for value in weights(tmp_path).values())
+
+
+def test_data_that_is_gone_ends_the_run_but_no_step_is_lost(undisturbed: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="shard 7 is gone"):
+        trained(tmp_path, replace(CONFIG, data=CONFIG.data | {"lost_sample": 4 * 17}))
+    assert checkpoint_keys(Place(str(tmp_path)))[-1] == "checkpoints/step-00000017.pt"
+    report, _ = trained(tmp_path)
+    assert report.steps_made == 60 - 17
+    assert same(weights(undisturbed), weights(tmp_path))
+
+
+def test_too_little_memory_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def starved(*_: Any) -> dict[str, Tensor]:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(TinyRecipe, "losses", starved)
+    with pytest.raises(TrainingError, match=r"step 1 .*too little memory for a batch of 4; give a smaller --batch"):
+        trained(tmp_path)
+
+
+def test_a_training_that_many_processes_began_is_gone_on_with_by_one(undisturbed: Path, tmp_path: Path) -> None:
+    trained(tmp_path, leave_at=12)
+    place = Place(str(tmp_path))
+    state = newest_checkpoint(place, torch.device("cpu"), lambda message: None)
+    assert state is not None
+    save_checkpoint(place, 12, state | {"batches_by_rank": [state["batches"]] * 3}, keep=3)
+    trained(tmp_path)
+    assert same(weights(undisturbed), weights(tmp_path))
 
 
 def test_a_finished_training_is_left_as_it_is(undisturbed: Path) -> None:
