@@ -50,8 +50,7 @@ class SvdRefiner:
         if self.device.type == "cuda":
             torch.cuda.set_per_process_memory_fraction(gpu_memory_fraction, self.device)
         dtype = _dtype(config.precision, self.device)
-        scale = 1.0 if config.strength == "latent" else 1000.0
-        loaded = load_network(config.weights, dtype=dtype, reach=config.reach, strength_scale=scale)
+        loaded = load_network(config.weights, dtype=dtype, reach=config.reach, strength=config.strength)
         self.network = loaded.network.to(self.device)
         settings = {key: value for key, value in asdict(config).items() if key not in ("weights", "precision")}
         told = json.dumps([VERSION, loaded.digest, settings, str(dtype), self.device.type], sort_keys=True)

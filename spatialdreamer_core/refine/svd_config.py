@@ -8,8 +8,8 @@ from spatialdreamer_core.models.svd.frames import InteractionConfig
 from spatialdreamer_core.models.svd.injection import Reach
 from spatialdreamer_core.models.svd.load import SvdWeights
 from spatialdreamer_core.models.svd.sampler import SamplerConfig
+from spatialdreamer_core.models.svd.unet import StrengthKind
 
-Strength = Literal["latent", "geometric"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -22,7 +22,7 @@ class SvdConfig:
         sampler: Steps and guidance.
         interaction: Among frames of the left view.
         reach: What of the left view a place sees; trained weights bring their own.
-        strength: Which deviation strength the network was trained with: the paper's, or the geometric one.
+        strength: Which deviation strength the network is told; trained weights bring their own.
         window: Frames that are made together; shorter shots are one window.
         window_overlap: Frames that two windows share at least, cross-faded.
         tile_rows: Pixels of a tile, a multiple of 64; smaller pictures are one tile.
@@ -37,7 +37,7 @@ class SvdConfig:
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     interaction: InteractionConfig = field(default_factory=InteractionConfig)
     reach: Reach = "full"
-    strength: Strength = "latent"
+    strength: StrengthKind = "latent"
     window: int = 14
     window_overlap: int = 4
     tile_rows: int = 576

@@ -160,7 +160,7 @@ class SvdStream:
         """[1] what the user set, or what the views say."""
         if self._shot.deviation is not None:
             return torch.tensor([self._shot.deviation], device=self._device)
-        if self._config.strength == "geometric":
+        if self._network.strength == "geometric":
             return torch.tensor([self._shot.geometric], device=self._device)
         scale = self._network.latent_scale
         return torch.stack([strength_where_seen(one, scale) for one in seen]).mean(0)

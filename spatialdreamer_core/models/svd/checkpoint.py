@@ -57,7 +57,7 @@ def write_trained(
             files[name] = {"bytes": file.stat().st_size, "sha256": file_digest(file)}
         config = {
             "format": "spatialdreamer-svd", "version": VERSION, "sizes": asdict(network.sizes),
-            "reach": network.reach, "strength_scale": network.strength_scale, "about": dict(about or {}),
+            "reach": network.reach, "strength": network.strength, "about": dict(about or {}),
             "files": files,
         }  # fmt: skip
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -96,7 +96,7 @@ def load_trained(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[SvdN
     config = _config(folder)
     try:
         sizes = Sizes(**config["sizes"])
-        network = empty_network(sizes, reach=config["reach"], strength_scale=float(config["strength_scale"]))
+        network = empty_network(sizes, reach=config["reach"], strength=config["strength"])
         files = {str(name): (int(one["bytes"]), str(one["sha256"])) for name, one in config["files"].items()}
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(

@@ -18,6 +18,7 @@ from spatialdreamer_core.models.svd.library import (
 from spatialdreamer_core.models.svd.network import SvdNetwork, empty_network, random_network
 from spatialdreamer_core.models.svd.sizes import INPUT_CHANNELS, SIZES, Sizes
 from spatialdreamer_core.models.svd.tensors import fit_tensors, part_settings, read_tensors, weights_files
+from spatialdreamer_core.models.svd.unet import StrengthKind
 from spatialdreamer_core.weights.hub import file_digest, hub_folder
 
 SVD = "stabilityai/stable-video-diffusion-img2vid"
@@ -65,7 +66,7 @@ class Loaded:
 
 
 def load_network(
-    weights: SvdWeights, *, dtype: torch.dtype = torch.float32, reach: Reach = "full", strength_scale: float = 1.0
+    weights: SvdWeights, *, dtype: torch.dtype = torch.float32, reach: Reach = "full", strength: StrengthKind = "latent"
 ) -> Loaded:
     """Make the network that the settings name.
 
@@ -73,7 +74,7 @@ def load_network(
         weights: Which.
         dtype: To hold them in.
         reach: Of the injection; trained weights bring their own.
-        strength_scale: See ``StereoUNet``; trained weights bring their own.
+        strength: Which deviation strength it is told; trained weights bring their own.
 
     Raises:
         ConfigError: If a model is not here and may not be downloaded.
@@ -82,11 +83,11 @@ def load_network(
     if weights.name in SIZES:
         network = random_network(
             weights.name, seed=weights.seed, dtype=dtype, image_encoder=weights.image_encoder, reach=reach,
-            strength_scale=strength_scale,
+            strength=strength,
         )  # fmt: skip
         return Loaded(network, f"{weights.name}-{weights.seed}-{weights.image_encoder}")
     if weights.name == PUBLISHED:
-        return _published(weights, dtype, reach, strength_scale)
+        return _published(weights, dtype, reach, strength)
     if (Path(weights.name) / CONFIG_FILE).is_file():
         return Loaded(*load_trained(Path(weights.name), dtype))
     raise WeightsError(
@@ -95,7 +96,7 @@ def load_network(
     )
 
 
-def _published(weights: SvdWeights, dtype: torch.dtype, reach: Reach, strength_scale: float) -> Loaded:
+def _published(weights: SvdWeights, dtype: torch.dtype, reach: Reach, strength: StrengthKind) -> Loaded:
     unet = _part(weights, "unet", reference=False)
     reference = _part(weights, "unet", reference=True)
     vae = _part(weights, "vae", reference=False)
@@ -108,7 +109,7 @@ def _published(weights: SvdWeights, dtype: torch.dtype, reach: Reach, strength_s
         vae=known_settings(AutoencoderKLTemporalDecoder, part_settings(vae, "AutoencoderKLTemporalDecoder")),
         image_encoder=None if encoder is None else part_settings(encoder, "CLIPVisionModelWithProjection"),
     )
-    network = empty_network(sizes, reach=reach, strength_scale=strength_scale)
+    network = empty_network(sizes, reach=reach, strength=strength)
     folders = {"unet": unet, "reference": reference, "vae": vae} | ({} if encoder is None else {"encoder": encoder})
     files = {name: weights_files(folder) for name, folder in folders.items()}
     fit_tensors(network.unet.net, _widened(read_tensors(files["unet"])), str(unet), dtype)

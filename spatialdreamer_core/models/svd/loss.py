@@ -130,5 +130,7 @@ def svd_loss(
 
 def _left_out(network: SvdNetwork, condition: Condition, kept: Tensor) -> Condition:
     nothing = network.no_embedding(len(kept)).to(condition.embedding.dtype).expand_as(condition.embedding)
+    if network.image_encoder is None:  # the learned vector, here with its gradient
+        return replace(condition, embedding=nothing, strength_kept=kept)
     embedding = torch.where(kept[:, None, None], condition.embedding, nothing)
     return replace(condition, embedding=embedding, strength_kept=kept)

@@ -10,7 +10,7 @@ from spatialdreamer_core.models.svd.conditioning import clip_pixels
 from spatialdreamer_core.models.svd.injection import Reach
 from spatialdreamer_core.models.svd.library import AutoencoderKLTemporalDecoder, clip_image_encoder
 from spatialdreamer_core.models.svd.sizes import SIZES, Sizes
-from spatialdreamer_core.models.svd.unet import RefinerNet, StereoUNet
+from spatialdreamer_core.models.svd.unet import RefinerNet, StereoUNet, StrengthKind
 
 FROZEN = ("vae", "image_encoder")
 """Parts that no stage trains."""
@@ -22,13 +22,13 @@ class SvdNetwork(nn.Module):
     Args:
         sizes: Of the parts.
         reach: What of the reference a token of the U-Net sees.
-        strength_scale: See ``StereoUNet``.
+        strength: Which deviation strength the U-Net is told.
     """
 
-    def __init__(self, sizes: Sizes, *, reach: Reach = "full", strength_scale: float = 1.0) -> None:
+    def __init__(self, sizes: Sizes, *, reach: Reach = "full", strength: StrengthKind = "latent") -> None:
         super().__init__()
-        self.sizes, self.reach, self.strength_scale = sizes, reach, strength_scale
-        self.unet = StereoUNet(sizes.unet, reach=reach, strength_scale=strength_scale)
+        self.sizes, self.reach, self.strength = sizes, reach, strength
+        self.unet = StereoUNet(sizes.unet, reach=reach, strength=strength)
         self.reference = RefinerNet(sizes.reference)
         self.vae = AutoencoderKLTemporalDecoder(**sizes.vae)
         self.image_encoder: Any = None if sizes.image_encoder is None else clip_image_encoder(sizes.image_encoder)
@@ -88,19 +88,19 @@ class SvdNetwork(nn.Module):
         return self.no_image.expand(clips, -1, -1)
 
 
-def empty_network(sizes: Sizes, *, reach: Reach = "full", strength_scale: float = 1.0) -> SvdNetwork:
+def empty_network(sizes: Sizes, *, reach: Reach = "full", strength: StrengthKind = "latent") -> SvdNetwork:
     """A network whose big parts wait for their weights on the meta device, so that none are drawn for nothing.
 
     What published weights lack - strength, learned embedding - is there, at its beginning.
     """
     without = Sizes(sizes.unet, sizes.reference, sizes.vae, None)
     with torch.device("meta"):
-        network = SvdNetwork(without, reach=reach, strength_scale=strength_scale)
+        network = SvdNetwork(without, reach=reach, strength=strength)
     network.sizes = sizes
     if sizes.image_encoder is not None:  # holds tensors that no file has, so it cannot wait
         network.image_encoder = clip_image_encoder(sizes.image_encoder).requires_grad_(False)
     told = network.unet.strength
-    network.unet.strength = StrengthEmbedding(told.channels, told.last.out_features, strength_scale)
+    network.unet.strength = StrengthEmbedding(told.channels, told.last.out_features, told.scale)
     network.no_image = nn.Parameter(torch.zeros(network.no_image.shape))
     return network
 

@@ -1,7 +1,7 @@
 """The two U-Nets: the denoising one, and RefinerNet, which looks at the reference view."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,11 @@ from spatialdreamer_core.models.svd.injection import (
 )
 from spatialdreamer_core.models.svd.library import UNet2DConditionModel, UNetSpatioTemporalConditionModel
 from spatialdreamer_core.models.svd.sizes import NOISE_CHANNELS
+
+StrengthKind = Literal["latent", "geometric"]
+"""The paper's deviation strength, or the one that a person can set."""
+STRENGTH_SCALE: dict[StrengthKind, float] = {"latent": 1.0, "geometric": 1000.0}
+"""Bring usual values of either kind, some tens or hundredths, to where a sinusoid tells them apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +55,16 @@ class StereoUNet(nn.Module):
     Args:
         settings: Of ``UNetSpatioTemporalConditionModel``, with 9 input channels.
         reach: What of the reference a token sees.
-        strength_scale: By which strengths are multiplied before their sinusoid, whose periods begin at 2 pi.
+        strength: Which deviation strength it is told.
     """
 
-    def __init__(self, settings: dict[str, Any], *, reach: Reach = "full", strength_scale: float = 1.0) -> None:
+    def __init__(self, settings: dict[str, Any], *, reach: Reach = "full", strength: StrengthKind = "latent") -> None:
         super().__init__()
         self.net: Any = UNetSpatioTemporalConditionModel(**settings)
         with torch.no_grad():
             self.net.conv_in.weight[:, 2 * NOISE_CHANNELS :].zero_()
         channels = settings["block_out_channels"][0]
-        self.strength = StrengthEmbedding(channels, 4 * channels, strength_scale)
+        self.strength = StrengthEmbedding(channels, 4 * channels, STRENGTH_SCALE[strength])
         self._told: Tensor | None = None
         self._frames_alone = False
         self.net.add_embedding.register_forward_hook(self._add_strength)

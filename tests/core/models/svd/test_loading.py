@@ -28,7 +28,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "weights"
-    save_trained(tiny(reach="rows", strength_scale=2.0), folder, {"steps": 7})
+    save_trained(tiny(reach="rows", strength="geometric"), folder, {"steps": 7})
     return folder
 
 
@@ -62,10 +62,10 @@ def test_no_image_encoder_is_loaded_where_none_is_wanted(published: tuple[Path, 
 
 def test_what_was_trained_comes_back_bit_for_bit_with_its_settings(trained: Path) -> None:
     network, digest = load_trained(trained)
-    before, after = tiny(reach="rows", strength_scale=2.0).state_dict(), network.state_dict()
+    before, after = tiny(reach="rows", strength="geometric").state_dict(), network.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert (network.reach, network.strength_scale) == ("rows", 2.0)
+    assert (network.reach, network.strength) == ("rows", "geometric")
     assert json.loads((trained / "svd.json").read_text())["about"] == {"steps": 7}
     assert load_network(SvdWeights(name=str(trained)), dtype=torch.bfloat16).network.dtype == torch.bfloat16
     assert load_network(SvdWeights(name=str(trained))).digest == digest
