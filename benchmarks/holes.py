@@ -63,8 +63,8 @@ COLUMNS: tuple[tuple[str, str, int, float], ...] = (
     ("near_vgg_strip", "strip", 3, 1),
     ("e_warp_hole", "E*_warp holes", 2, 1000),
 )
-CODE = ("geometry", "evaluate", "metrics", "flow", "refine", "models")
-"""Packages of the core whose code rows depend on."""
+CODE = ("geometry", "evaluate", "metrics", "flow")
+"""Packages of the core whose code all rows depend on; those of networks also on ``refine``."""
 
 Row = dict[str, float]
 
@@ -115,7 +115,7 @@ class Bench:
         loaded = load_networks(EvaluateRunConfig(material=("-",), output="-", evaluate=settings))
         self._networks = loaded.networks.lpips
         self._weights = loaded.lpips_weights
-        self._code = code_digest()
+        self._code = {False: code_digest(CODE), True: code_digest((*CODE, "refine"))}
         self._refiners: dict[str, Refiner] = {}
 
     def rows(self, ref: ClipRef, methods: Sequence[Method]) -> dict[str, Row]:
@@ -143,15 +143,16 @@ class Bench:
     def _key(self, ref: ClipRef, content: str, method: Method) -> str:
         refiner = self._refiner(method)
         reads = views_digest(method) if refiner is None else refiner.digest
-        made_of = [self._code, self._weights, ref.name, content, asdict(method) | {"name": ""}, reads]
+        code = self._code[refiner is not None]
+        made_of = [code, self._weights, ref.name, content, asdict(method) | {"name": ""}, reads]
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def code_digest() -> str:
-    """Name the code that rows come from."""
+def code_digest(packages: Sequence[str]) -> str:
+    """Name the code of packages of the core, and of this file."""
     total = hashlib.sha256(Path(__file__).read_bytes())
     root = Path(__file__).parents[1] / "spatialdreamer_core"
-    for package in CODE:
+    for package in packages:
         for file in sorted((root / package).rglob("*.py")):
             total.update(file.read_bytes())
     return total.hexdigest()

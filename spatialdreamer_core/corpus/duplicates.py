@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 PLACES = (1 / 6, 1 / 2, 5 / 6)
 """Where in a clip it is hashed: evenly, so that clips cut at another place of the same shot are met within a sixth."""
+MOST_SPANS = 16
+"""Of a gap between two clips no more than so many spans are hashed, evenly."""
 MAX_BITS = 6
 MATCHES = 2
 """So many of a clip's hashes must be found in another shot."""
@@ -22,6 +24,26 @@ _LOW = 8
 def hash_places(frames: int) -> list[int]:
     """Name the frames of a clip of that many that are hashed."""
     return [min(int(share * frames), frames - 1) for share in PLACES]
+
+
+def gap_places(start: int, span: int, stride: int, end: int) -> list[int]:
+    """Name the frames that are hashed behind a clip, where the next one begins only after a gap.
+
+    A copy is cut at other places, so its clips may fall wholly into the gaps; hashed as densely as the clips
+    themselves, the gaps meet them all the same.
+
+    Args:
+        start: First frame of the clip.
+        span: Frames from its first to its last, both counted.
+        stride: Frames from its first to the first of the next.
+        end: The frame after the last of its shot, at which the last one stands for what is beyond.
+
+    Returns:
+        As many for every clip of one span and stride: three for each further span.
+    """
+    spans = min(-(-stride // span), MOST_SPANS)
+    part = stride / spans
+    return [min(start + int((k + share) * part), end - 1) for k in range(1, spans) for share in PLACES]
 
 
 def picture_hash(grey: NDArray[np.uint8]) -> int:
@@ -53,7 +75,7 @@ def near_duplicates(hashes: NDArray[np.uint64], shots: NDArray[np.int64], max_bi
     share two bands are compared; of lists that are long all the same, the latest ``LONGEST_WALK`` entries.
 
     Args:
-        hashes: [N, 3] uint64, of the frames of ``hash_places``.
+        hashes: [N, K] uint64, of the frames of ``hash_places`` and, where clips leave gaps, ``gap_places``.
         shots: [N] numbers of their shots; the clips of a shot lie together, in order. The earlier clip stays, so adding
             clips at the end changes nothing for those before.
         max_bits: Most bits that may differ, up to 6; below 0 nothing is alike. Up to 4 a million clips take 15 s.

@@ -23,21 +23,40 @@ from spatialdreamer_core.store.tar import read_piece
 
 log = logging.getLogger(__name__)
 
-_WORK = "work.json"
 _FROM_PLAN = (*IDENTITY, *SCORES, *PLACE, "status", "reason", "message")
 
 
 def register_work(place: Place, work_key: str, depth_name: str, config: PairsConfig) -> None:
     """Say with which settings this work is done; the manifest and readers find works by this."""
     record = {"work_key": work_key, "depth_name": depth_name, "settings": asdict(config), "code_version": __version__}
-    place.create(f"{naming.work_folder(work_key)}/{_WORK}", canonical_json(record))
+    place.create(naming.work_file(work_key), canonical_json(record | {"layout": naming.LAYOUT}))
 
 
 def list_works(place: Place) -> dict[str, dict[str, Any]]:
-    """Every work in an output place, by key."""
-    keys = [f"{naming.work_folder(name)}/{_WORK}" for name in place.children(naming.WORKS)]
-    records = (json.loads(data) for data in place.read_many(keys).values())
+    """Every work in an output place, by key.
+
+    Raises:
+        StoreError: If a record is torn, or of a layout that this program does not know.
+    """
+    keys = [naming.work_file(name) for name in place.children(naming.WORKS)]
+    records = [_work_record(data, key) for key, data in place.read_many(keys).items()]
     return {record["work_key"]: record for record in records}
+
+
+def _work_record(data: bytes, where: str) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(data)
+        layout = record.get("layout", 1)  # the first layout did not say so
+        if record["work_key"] and layout == naming.LAYOUT:
+            return record
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"{where} cannot be read ({error!r}); restore it: it says what the work beside it is"
+        ) from error
+    raise StoreError(
+        f"{where}: layout {layout} was written by another version ({record.get('code_version')}), this one knows "
+        f"{naming.LAYOUT}; use that version on this place"
+    )
 
 
 def source_failed_key(work_key: str, uri: str) -> str:

@@ -2,6 +2,7 @@
 
 import re
 
+from spatialdreamer_core.errors import StoreError
 from spatialdreamer_core.pairs import naming
 from spatialdreamer_core.pairs.commits import read_commits
 from spatialdreamer_core.pairs.compaction import list_works
@@ -18,11 +19,14 @@ def find_orphans(place: Place) -> list[str]:
     Safe while nobody writes; beside a run of somebody else, only what is old should go.
 
     Raises:
-        StoreError: If the place cannot be read or a record is torn.
+        StoreError: If the place cannot be read, a record is torn, or something lies there in a way that this program
+            does not know: what it cannot read it must not call garbage.
     """
     named: set[str] = set()
     finished: set[tuple[str, str]] = set()
-    for work in list_works(place):
+    works = list_works(place)
+    _refuse_unknown(place, set(works))
+    for work in works:
         for commit in read_commits(place, work).values():
             named |= {commit.file, commit.fragment}
             finished.add((work, commit.shard))
@@ -33,6 +37,18 @@ def find_orphans(place: Place) -> list[str]:
         if key not in named and _OURS.fullmatch(key.rpartition("/")[2])
     ]
     return sorted(found + _open_orphans(inside, finished))
+
+
+def _refuse_unknown(place: Place, works: set[str]) -> None:
+    """Refuse files of ours below a folder of which no record says what work it is of."""
+    for folder in (naming.WORKS, naming.SHARDS):
+        for name in sorted(set(place.children(folder)) - works):
+            files = (key.rpartition("/")[2] for key in place.keys(f"{folder}/{name}"))
+            if any(_OURS.fullmatch(file) or _PIECE.fullmatch(file) or file.endswith(".json") for file in files):
+                raise StoreError(
+                    f"{folder}/{name}: no {naming.work_file(name)} says what these files belong to, so none is called "
+                    "garbage; restore it, or remove the folder yourself if nobody needs it"
+                )
 
 
 def _open_orphans(keys: list[str], finished: set[tuple[str, str]]) -> list[str]:

@@ -15,12 +15,12 @@ from pydantic import TypeAdapter
 
 from spatialdreamer_core.corpus.buckets import choose_bucket, place_clip
 from spatialdreamer_core.corpus.clips import Clip, cut_clips, require_clips
-from spatialdreamer_core.corpus.duplicates import hash_places, picture_hash
+from spatialdreamer_core.corpus.duplicates import gap_places, hash_places, picture_hash
 from spatialdreamer_core.corpus.split import split_of
-from spatialdreamer_core.dvg.config import PairsConfig
+from spatialdreamer_core.dvg.config import ClipsConfig, PairsConfig
 from spatialdreamer_core.errors import StoreError
 from spatialdreamer_core.pairs.naming import look_folder
-from spatialdreamer_core.pairs.plan import CLIPPER, CLIPS_FOUND, HASHES, clip_id
+from spatialdreamer_core.pairs.plan import BETWEEN, CLIPPER, CLIPS_FOUND, HASHES, clip_id
 from spatialdreamer_core.store.place import Place, canonical_json
 from spatialdreamer_core.video.probe import probe
 from spatialdreamer_core.video.scan import scan
@@ -35,7 +35,8 @@ class LookedAt:
         info: Probed.
         scan: Scanned.
         clips: Cut from its shots, in order.
-        hashes: [C, 3] uint64, what each clip looks like; see ``corpus.duplicates``.
+        hashes: [C, K] uint64, what each clip looks like, and what lies between it and the next one if that is more
+            than nothing; see ``corpus.duplicates``.
     """
 
     info: SourceInfo
@@ -46,7 +47,8 @@ class LookedAt:
 
 def look_key(config: PairsConfig) -> str:
     """Name what looking at a source depends on besides the source: 16 hex digits."""
-    identity = {"stage": "look", "clipper": CLIPPER, "hashed": "clips", "clips": asdict(config.clips)}
+    hashed = "clips and gaps" if _leaves_gaps(config.clips) else "clips"
+    identity = {"stage": "look", "clipper": CLIPPER, "hashed": hashed, "clips": asdict(config.clips)}
     return hashlib.sha256(canonical_json(identity)).hexdigest()[:16]
 
 
@@ -71,7 +73,8 @@ def look_at(uri: str, config: PairsConfig, place: Place) -> LookedAt:
     scanned = scan(uri, info, on_picture=look)
     clips = cut_clips(scanned.shot_starts, len(scanned.pts), config.clips)
     require_clips(uri, clips, len(scanned.pts), config.clips)
-    looked = LookedAt(info, scanned, tuple(clips), _clip_hashes(clips, np.array(hashes, np.uint64)))
+    looks = _clip_hashes(clips, np.array(hashes, np.uint64), scanned.shot_starts, config.clips)
+    looked = LookedAt(info, scanned, tuple(clips), looks)
     place.publish(where, looked_to_bytes(looked))
     return looked
 
@@ -101,8 +104,20 @@ def grey_picture(picture: VideoFrame) -> NDArray[np.uint8]:
     return np.asarray(small.to_ndarray(), np.uint8)
 
 
-def _clip_hashes(clips: Sequence[Clip], hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    return np.stack([hashes[[clip.indices[place] for place in hash_places(clip.frames)]] for clip in clips])
+def _leaves_gaps(config: ClipsConfig) -> bool:
+    return config.stride is not None and config.stride > config.span
+
+
+def _clip_hashes(
+    clips: Sequence[Clip], hashes: NDArray[np.uint64], shot_starts: NDArray[np.int64], config: ClipsConfig
+) -> NDArray[np.uint64]:
+    ends = [*shot_starts[1:].tolist(), len(hashes)]
+    frames = [[clip.indices[place] for place in hash_places(clip.frames)] for clip in clips]
+    if _leaves_gaps(config):
+        stride = config.stride or config.span
+        for clip, own in zip(clips, frames, strict=True):
+            own.extend(gap_places(clip.start, config.span, stride, ends[clip.shot]))
+    return np.stack([hashes[own] for own in frames])
 
 
 def _row(looked: LookedAt, number: int, config: PairsConfig, depth_digest: str) -> dict[str, Any]:
@@ -115,6 +130,7 @@ def _row(looked: LookedAt, number: int, config: PairsConfig, depth_digest: str) 
         video.width, video.height, (width, height), sample_aspect=video.sample_aspect, bars=looked.scan.letterbox
     )
     start, last = int(pts[clip.start]), int(pts[clip.indices[-1]])
+    hashes = looked.hashes[number]
     row = {
         "clip_id": clip_id(info.source_id, start, last, clip.step),
         "source_uri": info.uri,
@@ -133,7 +149,8 @@ def _row(looked: LookedAt, number: int, config: PairsConfig, depth_digest: str) 
         "split": split_of(info.source_id, config.val_share),
         "depth_digest": depth_digest,
         "upscale": placement.upscale,
-        **dict(zip(HASHES, looked.hashes[number].tolist(), strict=True)),
+        **dict(zip(HASHES, hashes[: len(HASHES)].tolist(), strict=True)),
+        BETWEEN: hashes[len(HASHES) :].astype("<u8").tobytes() or None,
         "status": "planned",
     }
     if placement.upscale > config.clips.max_upscale:

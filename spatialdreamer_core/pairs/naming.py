@@ -10,6 +10,9 @@ from spatialdreamer_core.store.place import WORK_FOLDER, canonical_json
 ALGORITHM = 1
 """Raise when a clip would become another sample for the same settings, so that old and new work never mix."""
 
+LAYOUT = 1
+"""Of what lies below an output place; raise it when an older program would misread what is there."""
+
 MANIFEST = "pairs.parquet"
 WORKS = f"{WORK_FOLDER}/pairs"
 """One folder for each work."""
@@ -36,6 +39,11 @@ def work_key(config: PairsConfig, depth_digest: str) -> str:
 def work_folder(key: str) -> str:
     """Everything of this work that is no shard."""
     return f"{WORKS}/{key}"
+
+
+def work_file(key: str) -> str:
+    """Says what this work is; written before anything else of it."""
+    return f"{work_folder(key)}/work.json"
 
 
 def plan_folder(key: str) -> str:

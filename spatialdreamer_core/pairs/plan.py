@@ -37,9 +37,19 @@ BYTES_PER_PIXEL = 3.5
 
 HASHES = ("hash_first", "hash_middle", "hash_last")
 """Columns with what a clip looks like; see ``corpus.duplicates``."""
+BETWEEN = "hashes_between"
+"""What lies between a clip and the next one looks like: little-endian uint64, three a span; null without a gap."""
 
 CLIPS_FOUND: pa.Schema = pa.schema(
-    {**IDENTITY, **SCORES, **dict.fromkeys(HASHES, pa.uint64()), "status": TEXT, "reason": TEXT, "message": TEXT}
+    {
+        **IDENTITY,
+        **SCORES,
+        **dict.fromkeys(HASHES, pa.uint64()),
+        BETWEEN: pa.binary(),
+        "status": TEXT,
+        "reason": TEXT,
+        "message": TEXT,
+    }
 )
 """What looking at sources gives: one row per clip; ``status`` is planned or filtered."""
 PLAN: pa.Schema = pa.schema(
@@ -150,7 +160,10 @@ def plan_from_bytes(data: bytes, where: str) -> pa.Table:
         StoreError: If it is torn or no plan.
     """
     try:
-        return pq.read_table(io.BytesIO(data)).cast(PLAN)
+        table = pq.read_table(io.BytesIO(data))
+        if BETWEEN not in table.column_names:  # written before it was there
+            table = table.append_column(BETWEEN, pa.nulls(table.num_rows, pa.binary()))
+        return table.select(PLAN.names).cast(PLAN)
     except (pa.ArrowException, OSError, ValueError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StoreError(
@@ -243,19 +256,22 @@ def without_duplicates(new: pa.Table, plan: pa.Table, max_bits: int) -> pa.Table
         return new
     # of two that are alike, the one planned before stays, then the one of more pixels; a shot's clips lie together
     order = ("upscale", "source_id", "shot", "start_frame")
+    gaps = [BETWEEN] if new[BETWEEN].null_count == 0 else []
     parts = [
         part.filter(pc.equal(part["status"], "planned"))
-        .select(["clip_id", *order, *HASHES])
+        .select(["clip_id", *order, *HASHES, *gaps])
         .sort_by([(name, "ascending") for name in order])
         for part in (plan, new)
     ]
     both = pa.concat_tables(parts)
     if both.num_rows == 0:
         return new
+    hashes, shots, before = _looks(both), _shot_numbers(both), parts[0].num_rows
+    both = both.select(["clip_id", "source_id", "shot"])
+    del parts
     pa.default_memory_pool().release_unused()  # sorting took as much again as the table
-    hashes = np.stack([both[name].to_numpy() for name in HASHES], axis=1)
-    kept = near_duplicates(hashes, _shot_numbers(both), max_bits)[parts[0].num_rows :]
-    repeats = parts[1].select(["clip_id"]).filter(pa.array(kept >= 0))
+    kept = near_duplicates(hashes, shots, max_bits)[before:]
+    repeats = both.select(["clip_id"]).slice(before).filter(pa.array(kept >= 0))
     if repeats.num_rows == 0:
         return new
     like = both.take(pa.array(kept[kept >= 0]))
@@ -268,6 +284,15 @@ def without_duplicates(new: pa.Table, plan: pa.Table, max_bits: int) -> pa.Table
         column = pc.if_else(repeated, value, new[name])
         new = new.set_column(new.column_names.index(name), new.schema.field(name), column)
     return new
+
+
+def _looks(clips: pa.Table) -> NDArray[np.uint64]:
+    """[N, 3 k] hashes of clips and of the gaps behind them; one work has one stride, so all have as many."""
+    hashes = np.stack([clips[name].to_numpy() for name in HASHES], axis=1)
+    if BETWEEN not in clips.column_names or clips[BETWEEN].null_count:
+        return hashes  # no gaps, or clips of a plan from before gaps were looked at
+    between = np.frombuffer(b"".join(clips[BETWEEN].to_pylist()), "<u8").reshape(len(hashes), -1)
+    return np.concatenate([hashes, between.astype(np.uint64)], axis=1)
 
 
 def _shot_numbers(clips: pa.Table) -> NDArray[np.int64]:

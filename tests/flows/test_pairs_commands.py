@@ -43,14 +43,17 @@ def test_make_verify_show_and_gc_of_a_small_corpus(corpus: Corpus, tmp_path: Pat
     shown = run("pairs", "show", str(corpus.output), key[:10], "--picture", str(tmp_path / "a.png"), "--frame", "2")
     assert shown.exit_code == 0, shown.output
     assert cv2.imread(str(tmp_path / "a.png")).shape == (64 + 36, 5 * 96, 3)
-    orphan = corpus.output / "shards" / "anew" / "train-96x64-g0001-000000-0123456789ab.tar"
-    orphan.parent.mkdir()
+    folder = (corpus.output / corpus.rows()[0]["file"]).parent
+    orphan = folder / "train-96x64-g0001-000007-0123456789ab.tar"
     orphan.write_bytes(b"x" * 1000)
     assert "1 orphans" in run("gc", str(corpus.output), "--dry-run").output
     assert orphan.exists()
     assert "1 orphans" in run("gc", str(corpus.output)).output
     assert not orphan.exists()
     assert run("verify", str(corpus.output), "--workers", "1", "--no-decode").exit_code == 0
+    folder.rename(folder.with_name("unheard-of"))
+    refused = run("gc", str(corpus.output))
+    assert (refused.exit_code, "none is called garbage" in " ".join(refused.output.split())) == (1, True)
 
 
 def test_a_damaged_dataset_fails_its_proof_with_the_place_of_the_damage(corpus: Corpus) -> None:

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from spatialdreamer_core.corpus.duplicates import hash_places, near_duplicates, picture_hash
+from spatialdreamer_core.corpus.duplicates import gap_places, hash_places, near_duplicates, picture_hash
 
 
 def picture(seed: int) -> np.ndarray:
@@ -48,6 +48,35 @@ def test_an_excerpt_is_found_wherever_it_begins_and_another_film_is_not() -> Non
         assert (found[: len(film)] == -1).all()
         assert (found[len(film) : len(film) + len(excerpt)] >= 0).all(), start
         assert (found[len(film) + len(excerpt) :] == -1).all()
+
+
+def spread_clips(hashes: list[int], stride: int, length: int = 16) -> np.ndarray:
+    starts = range(0, len(hashes) - length + 1, stride)
+    places = [
+        [start + place for place in hash_places(length)] + gap_places(start, length, stride, len(hashes))
+        for start in starts
+    ]
+    return np.array([[hashes[place] for place in own] for own in places], np.uint64)
+
+
+@pytest.mark.parametrize("stride", [24, 40, 64])
+def test_an_excerpt_is_found_though_its_clips_lie_in_the_gaps_between_the_films(stride: int) -> None:
+    whole = pan(1, 256)
+    film, other = spread_clips(whole, stride), spread_clips(pan(9, 96), stride)
+    for start in range(60, 60 + stride, 7):
+        excerpt = spread_clips(whole[start : start + 96], stride)
+        together = np.concatenate([film, excerpt, other])
+        found = near_duplicates(together, np.repeat([0, 1, 2], [len(film), len(excerpt), len(other)]), 4)
+        assert (found[: len(film)] == -1).all()
+        assert (found[len(film) : len(film) + len(excerpt)] >= 0).all(), start
+        assert (found[len(film) + len(excerpt) :] == -1).all()
+
+
+def test_gaps_are_hashed_as_densely_as_clips_and_never_beyond_the_shot() -> None:
+    assert gap_places(100, 16, 16, 1000) == []
+    assert gap_places(100, 16, 32, 1000) == [118, 124, 129]
+    assert gap_places(100, 16, 32, 120) == [118, 119, 119]
+    assert len(gap_places(0, 16, 10_000, 100_000)) == 45
 
 
 def naive(hashes: np.ndarray, shots: np.ndarray, max_bits: int) -> list[int]:

@@ -85,6 +85,30 @@ def test_only_what_nothing_names_is_garbage(made: MadeSet) -> None:
     assert find_orphans(made.place) == sorted([orphan, piece, late])
 
 
+def test_garbage_is_not_looked_for_in_a_layout_that_this_program_does_not_know(made: MadeSet) -> None:
+    record = made.root / naming.work_file(made.work_key)
+    plain = json.loads(record.read_bytes())
+    record.write_text(json.dumps(plain | {"layout": 2, "code_version": "9.0"}))
+    with pytest.raises(StoreError, match=r"layout 2 was written by another version \(9\.0\), this one knows 1"):
+        find_orphans(made.place)
+    record.write_text(json.dumps({name: value for name, value in plain.items() if name != "layout"}))
+    assert find_orphans(made.place) == []  # the first layout did not say so
+
+
+def test_files_of_a_work_that_no_record_tells_of_are_never_garbage(made: MadeSet) -> None:
+    record = made.root / naming.work_file(made.work_key)
+    whole = record.read_bytes()
+    record.write_bytes(whole[:20])
+    with pytest.raises(StoreError, match=r"work\.json cannot be read"):
+        find_orphans(made.place)
+    record.unlink()
+    with pytest.raises(StoreError, match="so none is called garbage"):
+        find_orphans(made.place)
+    made.place.publish("shards/holidays/beach.tar", b"x")  # somebody's folder, not ours, is no reason to stop
+    record.write_bytes(whole)
+    assert find_orphans(made.place) == []
+
+
 def test_a_sample_is_found_by_the_beginning_of_its_key_and_comes_back(made: MadeSet) -> None:
     key = made.clips[4]
     found = find_sample(made.place, key[:12])

@@ -8,8 +8,10 @@ import pyarrow as pa
 import pytest
 
 from spatialdreamer_core.convert.clock import StageClock
+from spatialdreamer_core.dvg.config import PairsConfig
 from spatialdreamer_core.pairs import naming
 from spatialdreamer_core.pairs.commits import read_clip_records, read_commit, read_commits
+from spatialdreamer_core.pairs.compaction import register_work
 from spatialdreamer_core.pairs.garbage import find_orphans
 from spatialdreamer_core.pairs.make_clip import KEPT, publish_clip
 from spatialdreamer_core.pairs.pack import Shard, pack_shard
@@ -25,6 +27,7 @@ def place(tmp_path: Path) -> Place:
 
 def opened(place: Place, clips: int = 3) -> Shard:
     """A shard whose clips are made and not packed."""
+    register_work(place, "work", "made", PairsConfig())
     found = pa.Table.from_pylist([planned_row(n) for n in range(clips)], schema=CLIPS_FOUND)
     plan = ShardRows(extend_plan(place, "work", found, Closed.none, 1e12))
     rows = plan.of(plan.names[0])

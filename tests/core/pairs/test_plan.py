@@ -9,6 +9,7 @@ import pytest
 
 from spatialdreamer_core.errors import StoreError
 from spatialdreamer_core.pairs.plan import (
+    BETWEEN,
     BYTES_PER_PIXEL,
     CLIPS_FOUND,
     PLAN,
@@ -19,10 +20,13 @@ from spatialdreamer_core.pairs.plan import (
     generation_key,
     latest,
     make_generation,
+    plan_from_bytes,
     read_plan,
+    without_duplicates,
     write_generation,
 )
 from spatialdreamer_core.store.place import Place
+from spatialdreamer_core.store.rows import table_bytes
 from tasks.pairs_library import in_lanes
 
 CLIP_BYTES = 16 * 512 * 288 * BYTES_PER_PIXEL
@@ -138,6 +142,24 @@ def test_shots_that_look_alike_are_filtered_out_but_never_older_ones(tmp_path: P
     assert {(row["source_id"], row["shot"], row["reason"]) for row in alike} == {("b", 0, "duplicate")}
     assert len(alike) == 10
     assert alike[0]["message"] == "looks like shot 0 of source s"
+
+
+def test_a_clip_that_shows_what_lies_between_the_clips_of_another_shot_is_filtered_out() -> None:
+    plan, twin = found(20), found(10, "b")
+    between = [np.array([hash_of("gap", n // 10)] * 3, "<u8").tobytes() for n in range(20)]
+    plan = plan.set_column(plan.column_names.index(BETWEEN), BETWEEN, pa.array(between, pa.binary()))
+    for name in ("hash_first", "hash_middle", "hash_last"):
+        shown = pa.array([hash_of("gap", 1)] * 10, pa.uint64())
+        twin = twin.set_column(twin.column_names.index(name), name, shown)
+    other = pa.array([np.array([hash_of("c", 0)] * 3, "<u8").tobytes()] * 10, pa.binary())
+    twin = twin.set_column(twin.column_names.index(BETWEEN), BETWEEN, other)
+    assert set(without_duplicates(twin, plan, 4)["message"].to_pylist()) == {"looks like shot 1 of source s"}
+
+
+def test_a_plan_from_before_gaps_were_looked_at_is_read_as_one_without() -> None:
+    plan = make_generation(found(4), 1, 1e12)
+    old = plan_from_bytes(table_bytes(plan.drop_columns([BETWEEN])), "old")
+    assert old.equals(plan)
 
 
 def test_neighbouring_clips_stay_together_and_sources_are_spread() -> None:
