@@ -9,16 +9,14 @@ from numpy.typing import NDArray
 
 from spatialdreamer_core.geometry.fill import mirror_background
 from spatialdreamer_core.geometry.holes import HoleRuns
+from spatialdreamer_core.models.mini.config import INPUTS, TILE
+from spatialdreamer_core.models.mini.inputs import DEEPEST, DEPTH_UNIT_PX, RELATIVE_LIMITS
 from spatialdreamer_core.refine.protocol import RefineFrame
-from spatialdreamer_core.refine.tiles import TILE
 from spatialdreamer_core.video.colour import rgb_matrix
 from spatialdreamer_core.video.frames import Frame
 from spatialdreamer_core.video.source import ColourInfo
 
-CHANNELS = 9
-DEPTH_UNIT_PX = 16.0
-NEAREST, FARTHEST, DEEPEST = 4.0, -1.0, 4.0
-"""Limits of relative disparity and of depth in a hole, in units of 16 px."""
+FARTHEST, NEAREST = RELATIVE_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ class TileCutter:
         """
         frame = self.frame
         layout = frame.right.format
-        tile = np.empty((1, CHANNELS, TILE, TILE), np.float32)
+        tile = np.empty((1, INPUTS, TILE, TILE), np.float32)
         reference = np.empty((1, 3, TILE, TILE), np.float32)
         span = self.first_run[top], self.first_run[min(top + TILE, frame.right.height)]
         shift = _background_shift(frame.holes, span, left)

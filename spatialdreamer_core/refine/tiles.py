@@ -9,9 +9,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from spatialdreamer_core.geometry.holes import HoleRuns
+from spatialdreamer_core.models.mini.config import TILE
 from spatialdreamer_core.refine.protocol import LEAST_HOLE_PX
 
-TILE = 128
 MARGIN = 16
 """Around the core of a tile, on the side of a neighbour; twice this is shared by two tiles, and blended."""
 STEP = TILE - 2 * MARGIN

@@ -1,11 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from spatialdreamer_core.geometry.fill import mirror_background
 from spatialdreamer_core.geometry.holes import find_hole_runs, hole_pixels
+from spatialdreamer_core.models.mini.config import TILE
+from spatialdreamer_core.models.mini.inputs import hole_maps, tile_inputs, tile_picture, tile_shift
 from spatialdreamer_core.refine.tile_inputs import tile_cutter
-from spatialdreamer_core.refine.tiles import TILE, TileGrid
+from spatialdreamer_core.refine.tiles import TileGrid
 from spatialdreamer_core.video.frames import PixelFormatName
+from spatialdreamer_core.video.rgb_planes import RGB_COLOUR, rgb_frame, rgb_picture
 from tests.core.geometry.world import World
 from tests.core.refine.made import COLOUR, refine_frame, rgb_of
 
@@ -79,3 +84,17 @@ def test_a_tile_shows_what_its_frame_holds(layout: PixelFormatName, height, widt
     if left <= first and stop <= left + TILE:
         inside = tile[0, 8, int(frame.holes.row[run]) + 30 - top, first - left : stop - left]
         np.testing.assert_allclose(inside, (np.arange(stop - first)[::-1] + 0.5) / 16)
+
+
+@pytest.mark.parametrize(("height", "width", "top", "left"), [(160, 200, 20, 33), (160, 200, 32, 72), (64, 90, 0, 0)])
+def test_a_tile_is_what_training_cuts_of_the_same_picture(height, width, top, left):
+    seen = refine_frame(World(height=height, width=width, board=(40, 80)))
+    left_eye, right = (
+        np.clip(255 * rgb_of(f), 0, 255).astype(np.uint8).transpose(1, 2, 0) for f in (seen.left, seen.right)
+    )
+    frame = replace(seen, left=rgb_frame(left_eye), right=rgb_frame(right))
+    tile, reference = tile_cutter(frame, RGB_COLOUR).tile(top, left)
+    maps = hole_maps(rgb_picture(frame.right), frame.source_x)
+    shift = tile_shift(maps, top, left)
+    np.testing.assert_allclose(tile[0], tile_inputs(maps, top, left, shift), atol=1e-5)
+    np.testing.assert_allclose(reference[0], tile_picture(left_eye, top, left + shift), atol=1e-5)
