@@ -11,7 +11,7 @@ Memory: for each tile with holes 0.1 MB a frame over the whole window, and 0.4 M
 import hashlib
 import importlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -60,7 +60,7 @@ class MiniRefiner:
         files = {name: _read(folder or FOLDER, name, ours=folder is None) for name in (LOOK, PAINT, ABOUT)}
         where = str(folder or FOLDER)
         self.offsets = _offsets(files[ABOUT], where)
-        self.look, self.paint = _session(files[LOOK], where), _session(files[PAINT], where)
+        self.look, self.paint = _graph(files[LOOK], where), _graph(files[PAINT], where)
         _refuse_others(self.look, self.paint, len(self.offsets), where)
         content = hashlib.sha256(b"".join(hashlib.sha256(files[name]).digest() for name in sorted(files)))
         self.digest = f"mini-{VERSION}-{content.hexdigest()[:16]}"
@@ -77,6 +77,36 @@ class MiniRefiner:
     def open(self, shot: RefineShot, start: int, end: int) -> "MiniStream":
         """See ``Refiner.open``."""
         return MiniStream(self, shot, start, end)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One half of the network, loaded.
+
+    Attributes:
+        session: ONNX Runtime's.
+        inputs: Names and shapes of what it takes.
+        outputs: Names of what it gives.
+    """
+
+    session: Any
+    inputs: dict[str, tuple[int, ...]]
+    outputs: tuple[str, ...]
+
+    def run(self, values: Mapping[str, F32]) -> dict[str, F32]:
+        """Run it on one tile.
+
+        Args:
+            values: Arrays by name; those that it does not take are left out.
+
+        Raises:
+            RefineError: If it fails.
+        """
+        try:
+            made = self.session.run(self.outputs, {name: values[name] for name in self.inputs})
+        except Exception as error:  # the runtime's own classes are not public
+            raise RefineError(f"mini: the network failed on a tile ({error}); use --refine none") from error
+        return dict(zip(self.outputs, made, strict=True))
 
 
 @dataclass(slots=True)
@@ -115,7 +145,7 @@ class MiniStream:
         cutter: TileCutter = tile_cutter(frame, self._shot.colour)
         for row, column in needed.tolist():
             tile, reference = cutter.tile(int(self._grid.rows[row]), int(self._grid.columns[column]))
-            look = _run(self._refiner.look, {"tile": tile, "reference": reference})
+            look = self._refiner.look.run({"tile": tile, "reference": reference})
             seen.carried[row, column] = tuple(look[name] for name in CARRIED)
             if frame.index >= self._next:
                 seen.tiles[row, column], seen.looks[row, column] = tile, look
@@ -136,7 +166,7 @@ class MiniStream:
         ]
         asked = [np.stack([other[part] for other in others], axis=1) for part in range(len(CARRIED))]
         inputs = {"tile": seen.tiles[place], **seen.looks[place], "strength": self._strength}
-        made = _run(self._refiner.paint, inputs | {"others": asked[0], "reference_others": asked[1]})["made"][0]
+        made = self._refiner.paint.run(inputs | {"others": asked[0], "reference_others": asked[1]})["made"][0]
         weight = self._grid.weight(*place)
         rgb = np.ascontiguousarray(made[:, : weight.shape[0], : weight.shape[1]])
         return Patch(int(self._grid.rows[place[0]]), int(self._grid.columns[place[1]]), rgb, weight)
@@ -168,7 +198,7 @@ def _offsets(about: bytes, where: str) -> tuple[int, ...]:
 
 
 @cache
-def _session(model: bytes, where: str) -> Any:
+def _graph(model: bytes, where: str) -> Graph:
     """One session for each graph and process, on one thread, so that its bytes are the same on any number of cores."""
     try:
         runtime: Any = importlib.import_module("onnxruntime")
@@ -178,14 +208,15 @@ def _session(model: bytes, where: str) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's own classes are not public
         raise ConfigError(f"mini weights {where}: not an ONNX graph that can be run ({error})") from error
+    inputs = {one.name: tuple(one.shape) for one in session.get_inputs()}
+    return Graph(session, inputs, tuple(one.name for one in session.get_outputs()))
 
 
-def _refuse_others(look: Any, paint: Any, offsets: int, where: str) -> None:
-    given = {one.name for one in look.get_outputs()}
-    asked = {one.name: one.shape for one in paint.get_inputs()}
+def _refuse_others(look: Graph, paint: Graph, offsets: int, where: str) -> None:
+    given, asked = set(look.outputs), paint.inputs
     own = {"tile", "strength", "others", "reference_others"}
     if not set(asked) >= own or not set(asked) - own <= given or not set(CARRIED) <= given:
         raise ConfigError(f"mini weights {where}: graphs of another network; look and paint do not fit each other")
@@ -194,12 +225,3 @@ def _refuse_others(look: Any, paint: Any, offsets: int, where: str) -> None:
             f"mini weights {where}: paint asks for {asked['others'][1]} other frames, {ABOUT} names {offsets}; "
             "copy the files of one network"
         )
-
-
-def _run(session: Any, inputs: dict[str, F32]) -> dict[str, F32]:
-    wanted = {one.name: inputs[one.name] for one in session.get_inputs()}
-    names = [one.name for one in session.get_outputs()]
-    try:
-        return dict(zip(names, session.run(names, wanted), strict=True))
-    except Exception as error:
-        raise RefineError(f"mini: the network failed on a tile ({error}); use --refine none") from error

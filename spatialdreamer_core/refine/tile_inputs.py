@@ -51,15 +51,15 @@ class TileCutter:
         reference = np.empty((1, 3, TILE, TILE), np.float32)
         span = self.first_run[top], self.first_run[min(top + TILE, frame.right.height)]
         shift = _background_shift(frame.holes, span, left)
-        steps = layout.sub_x, layout.sub_y
+        halvings = layout.sub_x - 1, layout.sub_y - 1  # every format has one chroma sample for 1 or 2
         _cut(
             (frame.right.planes, self.mirrored.planes, frame.source_x),
             (frame.holes, span),
-            (top, left, shift, *steps),
+            (top, left, shift, *halvings),
             (self.matrix, self.bias),
             tile[0],
         )
-        _cut_reference(frame.left.planes, (top, left + shift, *steps), (self.matrix, self.bias), reference[0])
+        _cut_reference(frame.left.planes, (top, left + shift, *halvings), (self.matrix, self.bias), reference[0])
         return tile, reference
 
 
@@ -97,57 +97,73 @@ def _background_disparities(holes: Any, span: Any, left: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _unit(value: Any) -> Any:
-    return min(max(value, np.float32(0.0)), np.float32(1.0))
+def _between(value: Any, low: Any, high: Any) -> Any:
+    """Cut at both ends, in a form that becomes vector instructions; NaN becomes ``low``."""
+    value = value if value > low else low
+    return value if value < high else high
 
 
 @njit(cache=True, nogil=True)
-def _write_rgb(out: Any, first: int, at: Any, yuv: Any, matrix: Any, bias: Any, scale: Any, shift: Any) -> None:
-    y, u, v = np.float32(yuv[0]), np.float32(yuv[1]), np.float32(yuv[2])
-    for c in range(3):
-        value = matrix[c, 0] * y + matrix[c, 1] * u + matrix[c, 2] * v + bias[c]
-        out[first + c, at[0], at[1]] = _unit(value) * scale + shift
+def _spread(row: Any, first: int, shift: int, count: int, out: Any) -> None:
+    """Repeat chroma samples over the luma columns that they belong to; ``shift`` halves columns as often."""
+    for c in range(count):
+        out[c] = row[(first + c) >> shift]
+
+
+@njit(cache=True, nogil=True)
+def _rgb_row(y: Any, u: Any, v: Any, rgb: Any, count: int, out: Any, r: int) -> None:
+    matrix, bias, scale, shift = rgb
+    zero, one = np.float32(0.0), np.float32(1.0)
+    for k in range(3):
+        m0, m1, m2, b = matrix[k, 0], matrix[k, 1], matrix[k, 2], bias[k]
+        for c in range(count):
+            out[k, r, c] = _between(m0 * np.float32(y[c]) + m1 * u[c] + m2 * v[c] + b, zero, one) * scale + shift
 
 
 @njit(cache=True, nogil=True)
 def _repeat_border(out: Any, rows: int, columns: int) -> None:
-    for c in range(out.shape[0]):
+    for k in range(out.shape[0]):
         for y in range(rows):
             for x in range(columns, out.shape[2]):
-                out[c, y, x] = out[c, y, columns - 1]
+                out[k, y, x] = out[k, y, columns - 1]
         for y in range(rows, out.shape[1]):
-            out[c, y] = out[c, rows - 1]
+            out[k, y] = out[k, rows - 1]
 
 
 @njit(cache=True, nogil=True)
 def _cut(pictures: Any, holes: Any, place: Any, rgb: Any, out: Any) -> None:
     (y_plane, u_plane, v_plane), mirrored, source_x = pictures
     runs, span = holes
-    top, left, shift, sub_x, sub_y = place
+    top, left, background, shift_x, shift_y = place
     matrix, bias = rgb
-    two, minus = np.float32(2.0), np.float32(-1.0)
-    unit, base = np.float32(1 / DEPTH_UNIT_PX), np.float32(shift)
+    two, minus, zero, one = np.float32(2.0), np.float32(-1.0), np.float32(0.0), np.float32(1.0)
+    unit, base = np.float32(1 / DEPTH_UNIT_PX), np.float32(background)
     nearest, farthest = np.float32(NEAREST), np.float32(FARTHEST)
     rows, columns = min(TILE, y_plane.shape[0] - top), min(TILE, y_plane.shape[1] - left)
+    u, v = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
     for r in range(rows):
         y = top + r
+        _spread(u_plane[y >> shift_y], left, shift_x, columns, u)
+        _spread(v_plane[y >> shift_y], left, shift_x, columns, v)
+        _rgb_row(y_plane[y, left : left + columns], u, v, (matrix, bias, two, minus), columns, out, r)
+        shown = source_x[y, left : left + columns]
         for c in range(columns):
-            x = left + c
-            yuv = y_plane[y, x], u_plane[y // sub_y, x // sub_x], v_plane[y // sub_y, x // sub_x]
-            _write_rgb(out, 0, (r, c), yuv, matrix, bias, two, minus)
-            for k in range(3):
-                out[3 + k, r, c] = out[k, r, c]
-            out[6, r, c] = 0
-            out[7, r, c] = min(max((source_x[y, x] - np.float32(x) - base) * unit, farthest), nearest)
-            out[8, r, c] = 0
+            out[7, r, c] = _between((shown[c] - (np.float32(left + c) + base)) * unit, farthest, nearest)
+    out[3:6, :rows, :columns] = out[:3, :rows, :columns]
+    out[6] = 0
+    out[8] = 0
     for i in range(span[0], span[1]):
         y = runs.row[i]
         r = y - top
-        behind = min(max((runs.disparity[i] - base) * unit, farthest), nearest)
+        behind = _between((runs.disparity[i] - base) * unit, farthest, nearest)
         for x in range(max(runs.start[i], left), min(runs.stop[i], left + TILE)):
             c = x - left
-            yuv = mirrored[0][y, x], mirrored[1][y // sub_y, x // sub_x], mirrored[2][y // sub_y, x // sub_x]
-            _write_rgb(out, 3, (r, c), yuv, matrix, bias, two, minus)
+            luma = np.float32(mirrored[0][y, x])
+            blue = np.float32(mirrored[1][y >> shift_y, x >> shift_x])
+            red = np.float32(mirrored[2][y >> shift_y, x >> shift_x])
+            for k in range(3):
+                value = matrix[k, 0] * luma + matrix[k, 1] * blue + matrix[k, 2] * red + bias[k]
+                out[3 + k, r, c] = _between(value, zero, one) * two + minus
             deep = runs.stop[i] - 1 - x if runs.side[i] == 1 else x - runs.start[i]
             out[6, r, c] = 1
             out[7, r, c] = behind
@@ -158,15 +174,21 @@ def _cut(pictures: Any, holes: Any, place: Any, rgb: Any, out: Any) -> None:
 @njit(cache=True, nogil=True)
 def _cut_reference(planes: Any, place: Any, rgb: Any, out: Any) -> None:
     y_plane, u_plane, v_plane = planes
-    top, left, sub_x, sub_y = place
+    top, left, shift_x, shift_y = place
     matrix, bias = rgb
-    one, zero = np.float32(1.0), np.float32(0.0)
     height, width = y_plane.shape
     rows = min(TILE, height - top)
+    inside = min(max(left, 0), width - 1)  # what lies within the picture, and then its border to both sides
+    before, count = inside - left, min(left + TILE, width) - inside
+    y, u, v = np.empty(TILE, np.float32), np.empty(TILE, np.float32), np.empty(TILE, np.float32)
+    before, count = min(before, TILE - 1), max(min(count, TILE - before), 1)
     for r in range(rows):
-        y = top + r
-        for c in range(TILE):
-            x = min(max(left + c, 0), width - 1)
-            yuv = y_plane[y, x], u_plane[y // sub_y, x // sub_x], v_plane[y // sub_y, x // sub_x]
-            _write_rgb(out, 0, (r, c), yuv, matrix, bias, one, zero)
+        row = top + r
+        _spread(y_plane[row], inside, 0, count, y[before:])
+        _spread(u_plane[row >> shift_y], inside, shift_x, count, u[before:])
+        _spread(v_plane[row >> shift_y], inside, shift_x, count, v[before:])
+        for plane in (y, u, v):
+            plane[:before] = plane[before]
+            plane[before + count :] = plane[before + count - 1]
+        _rgb_row(y, u, v, (matrix, bias, np.float32(1.0), np.float32(0.0)), TILE, out, r)
     _repeat_border(out, rows, TILE)

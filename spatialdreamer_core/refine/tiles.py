@@ -12,16 +12,18 @@ from spatialdreamer_core.geometry.holes import HoleRuns
 from spatialdreamer_core.models.mini.config import TILE
 from spatialdreamer_core.refine.protocol import LEAST_HOLE_PX
 
-MARGIN = 16
+MARGIN = 8
 """Around the core of a tile, on the side of a neighbour; twice this is shared by two tiles, and blended."""
 STEP = TILE - 2 * MARGIN
+LEAST_TILE_PX = 32
+"""A core with fewer pixels to paint keeps its fill: it is not worth the time of a tile."""
 REVEALED = 0.9
 """A pixel whose real background was found this surely needs no tile."""
 
 
 @dataclass(frozen=True)
 class TileGrid:
-    """Tiles of 128 x 128 at fixed places of a picture, each 32 px into its neighbour.
+    """Tiles of 128 x 128 at fixed places of a picture, each 16 px into its neighbour.
 
     The last ones of a row and of a column end with the picture; of a picture smaller than a tile there is one, which
     begins with it.
@@ -45,20 +47,25 @@ class TileGrid:
         return _origins(self.width)
 
     def needed(self, holes: HoleRuns, revealed: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """[rows, columns] of tiles: whether a core holds a pixel of a wide hole that nobody has shown.
+        """[rows, columns] of tiles: whether a core holds ``LEAST_TILE_PX`` pixels of wide holes that nobody has shown.
 
         Args:
             holes: Of the picture.
             revealed: [P] as in ``RefineFrame``.
         """
-        found = np.zeros((self.rows.size, self.columns.size), np.bool_)
+        found = np.zeros((self.rows.size, self.columns.size), np.int32)
         offset = np.concatenate((np.zeros(1), np.cumsum(holes.stop - holes.start))).astype(np.int64)
-        _mark(holes, offset, revealed, _owners(self.rows, self.height), _owners(self.columns, self.width), found)
-        return found
+        _count(holes, offset, revealed, _owners(self.rows, self.height), _owners(self.columns, self.width), found)
+        return np.asarray(found >= LEAST_TILE_PX)
 
     def weight(self, row: int, column: int) -> NDArray[np.float32]:
         """[h, w] weights of a tile within the picture: 1 in its core, falling towards neighbours, never 0."""
-        return _ramps(self.rows, self.height)[row][:, None] * _ramps(self.columns, self.width)[column][None, :]
+        down, across = self._ramps
+        return down[row][:, None] * across[column][None, :]
+
+    @cached_property
+    def _ramps(self) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+        return _ramps(self.rows, self.height), _ramps(self.columns, self.width)
 
 
 def _origins(size: int) -> NDArray[np.int32]:
@@ -88,11 +95,11 @@ def _ramps(origins: NDArray[np.int32], size: int) -> list[NDArray[np.float32]]:
 
 
 @njit(cache=True, nogil=True)
-def _mark(holes: Any, offset: Any, revealed: Any, row_owner: Any, column_owner: Any, found: Any) -> None:
+def _count(holes: Any, offset: Any, revealed: Any, row_owner: Any, column_owner: Any, found: Any) -> None:
     for i in range(holes.row.size):
         if holes.stop[i] - holes.start[i] < LEAST_HOLE_PX:
             continue
         tiles = row_owner[holes.row[i]]
         for x in range(holes.start[i], holes.stop[i]):
             if revealed[offset[i] + x - holes.start[i]] < REVEALED:
-                found[tiles, column_owner[x]] = True
+                found[tiles, column_owner[x]] += 1
