@@ -35,8 +35,12 @@ STRENGTH_PCT = (2.0, 10.0)
 FILL = FillConfig(name="background", temporal=False)
 WIDE_PX = 4
 """Narrower holes are left to the classical fill, so tiles are placed at wider ones."""
-BORDER_WEIGHT = 0.2
+BORDER_WEIGHT = 0.6
 """What lies beyond the other view's border cannot be known, so it counts less."""
+BORDER_SHARE = 0.15
+"""Share of the tiles that are placed at such a border."""
+REAL_SHARE = 0.5
+"""Share of the pictures that are photographs, where there are any: they are few, and what films look like."""
 TRIES = 8
 Tile = tuple[F32, F32, F32, F32, float]
 """Inputs, reference, truth, weight and strength."""
@@ -110,7 +114,8 @@ def true_view(
 def place_tile(view: TrueView, draw: np.random.Generator) -> tuple[int, int] | None:
     """Top and left of a tile about a random wide hole; None if there is none."""
     runs = view.maps.runs
-    wide = np.flatnonzero(((runs.stop - runs.start) >= WIDE_PX) & ~runs.border)
+    at_border = draw.random() < BORDER_SHARE
+    wide = np.flatnonzero(((runs.stop - runs.start) >= WIDE_PX) & (runs.border == at_border) & (runs.side != 0))
     if wide.size == 0:
         return None
     length = (runs.stop - runs.start)[wide].astype(np.float64)
@@ -138,10 +143,11 @@ class PictureTiles:
     def __init__(self, bank: list[DeepPicture]) -> None:
         self._bank = bank
         self._exact = [one for one in bank if one.exact]
+        self._real = [one for one in bank if not one.exact]
 
     def view(self, draw: np.random.Generator) -> TrueView:
         """A random part of a random picture, with something pasted before it most of the time, as a right eye."""
-        picture, nearness = _cut(self._bank[int(draw.integers(len(self._bank)))], draw)
+        picture, nearness = _cut(self._any(draw), draw)
         picture = _recoloured(picture, draw)
         range_px = float(np.exp(draw.uniform(*np.log(RANGE_PX))))
         width_px = 100 * range_px / draw.uniform(*STRENGTH_PCT)
@@ -168,6 +174,11 @@ class PictureTiles:
                     made.append((*cut_tile(view, *where), view.strength))
         return made
 
+    def _any(self, draw: np.random.Generator) -> DeepPicture:
+        real = draw.random() < REAL_SHARE
+        some = (self._real if real else self._exact) or self._bank
+        return some[int(draw.integers(len(some)))]
+
     def _pasted(self, picture: U8, disparity: F32, range_px: float, draw: np.random.Generator) -> tuple[U8, F32]:
         shape = picture.shape[0], picture.shape[1]
         step_px = float(draw.uniform(0.15, 0.9)) * range_px
@@ -175,7 +186,7 @@ class PictureTiles:
             cut = cut_out(self._exact[int(draw.integers(len(self._exact)))], shape, draw)
             if cut is not None:
                 return paste(picture, disparity, _recoloured(cut[0], draw), cut[1], step_px, draw)
-        colours = _cut(self._bank[int(draw.integers(len(self._bank)))], draw)[0]
+        colours = _cut(self._any(draw), draw)[0]
         return paste(picture, disparity, _recoloured(colours, draw), silhouette(shape, draw), step_px, draw)
 
 
