@@ -63,8 +63,16 @@ COLUMNS: tuple[tuple[str, str, int, float], ...] = (
     ("near_vgg_strip", "strip", 3, 1),
     ("e_warp_hole", "E*_warp holes", 2, 1000),
 )
-CODE = ("geometry", "evaluate", "metrics", "flow")
-"""Packages of the core whose code all rows depend on; those of networks also on ``refine``."""
+CODE = (
+    "geometry",
+    "flow",
+    "evaluate/clip.py",
+    "evaluate/render.py",
+    "metrics/e_warp.py",
+    "metrics/fidelity.py",
+    "metrics/lpips.py",
+)
+"""Of the core, what all rows depend on; those of networks also depend on ``refine``."""
 
 Row = dict[str, float]
 
@@ -148,12 +156,12 @@ class Bench:
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def code_digest(packages: Sequence[str]) -> str:
-    """Name the code of packages of the core, and of this file."""
+def code_digest(places: Sequence[str]) -> str:
+    """Name the code of packages and files of the core, and of this file."""
     total = hashlib.sha256(Path(__file__).read_bytes())
     root = Path(__file__).parents[1] / "spatialdreamer_core"
-    for package in packages:
-        for file in sorted((root / package).rglob("*.py")):
+    for place in places:
+        for file in sorted((root / place).rglob("*.py")) or [root / place]:
             total.update(file.read_bytes())
     return total.hexdigest()
 
