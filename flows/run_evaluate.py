@@ -10,6 +10,7 @@ from spatialdreamer_core.errors import WeightsError
 from spatialdreamer_core.evaluate.material import find_material
 from spatialdreamer_core.evaluate.measure import Networks
 from spatialdreamer_core.evaluate.run import Evaluation, Perceptual, Progress, Report
+from spatialdreamer_core.flow.learned import LEARNED, create_learned_flow
 from spatialdreamer_core.store.lock import exclusive_run
 from spatialdreamer_core.store.place import Place
 
@@ -30,20 +31,22 @@ def prepare_evaluation(config: EvaluateRunConfig, on_progress: Callable[[Progres
 
 
 def load_networks(config: EvaluateRunConfig) -> Perceptual:
-    """Load what LPIPS and FVD need.
+    """Load what LPIPS, FVD and networks of optical flow need.
 
     Raises:
         WeightsError: If weights or torch are missing.
     """
     wanted = config.evaluate
-    if not wanted.lpips and not wanted.fvd:
+    learned = sorted({wanted.flow, wanted.matcher} & set(LEARNED))
+    if not wanted.lpips and not wanted.fvd and not learned:
         return Perceptual()
     wait_quietly()
     try:
         import torch  # noqa: F401
     except ImportError as error:
         raise WeightsError(
-            "LPIPS and FVD need torch; pip install 'spatialdreamer[metrics]', or give --lpips none"
+            "LPIPS, FVD and networks of optical flow need torch; pip install 'spatialdreamer[metrics]', or give "
+            "--lpips none, --flow dis-medium and --matcher sgm"
         ) from error
     from spatialdreamer_core.metrics.i3d import I3d, read_state_dict
     from spatialdreamer_core.metrics.lpips import Lpips
@@ -60,7 +63,9 @@ def load_networks(config: EvaluateRunConfig) -> Perceptual:
     elif wanted.fvd:
         networks.i3d = I3d(provider.load("i3d-kinetics400"))
         i3d_digest = provider.entry("i3d-kinetics400").sha256
-    return Perceptual(networks, digests, i3d_digest)
+    flows = {name: create_learned_flow(name, provider.load(name)) for name in learned}
+    networks.flow, networks.matcher = flows.get(wanted.flow), flows.get(wanted.matcher)
+    return Perceptual(networks, digests, i3d_digest, {name: provider.entry(name).sha256 for name in learned})
 
 
 def run_evaluate(config: EvaluateRunConfig, on_progress: Callable[[Progress], None]) -> Report:

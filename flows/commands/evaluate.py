@@ -10,9 +10,11 @@ from rich.console import Console
 from flows.commands.exits import told
 from flows.evaluate_config import EvaluateRunConfig
 from spatialdreamer_core.errors import ConfigError
-from spatialdreamer_core.evaluate.config import DEFAULT_METHODS, Protocol, parse_method
+from spatialdreamer_core.evaluate.config import DEFAULT_METHODS, Matcher, Protocol, parse_method
 from spatialdreamer_core.evaluate.material import Packing
 from spatialdreamer_core.evaluate.run import EVALUATION_FILE, LATEX_FILE, MARKDOWN_FILE, Progress, Report
+from spatialdreamer_core.flow.dis import PRESETS
+from spatialdreamer_core.flow.learned import LEARNED
 
 Prefect = Literal["auto", "on", "off"]
 
@@ -72,6 +74,18 @@ def evaluate(
     match_every: Annotated[
         int, typer.Option(help="Match disparity on every so many frames.", rich_help_panel=MEASURES)
     ] = 4,
+    flow: Annotated[
+        str,
+        typer.Option(
+            help=f"Optical flow of E_warp: {', '.join(PRESETS)}; or a network, which needs weights and takes seconds a "
+            f"frame: {', '.join(LEARNED)}.",
+            rich_help_panel=MEASURES,
+        ),
+    ] = "dis-medium",
+    matcher: Annotated[
+        Matcher,
+        typer.Option(help="What finds disparity; gmflow needs weights and 10 s a frame.", rich_help_panel=MEASURES),
+    ] = "sgm",
     fvd: Annotated[
         bool, typer.Option("--fvd", help="FVD too: 3 s a clip and method.", rich_help_panel=MEASURES)
     ] = False,
@@ -125,6 +139,8 @@ def evaluate(
                     "lpips": networks,
                     "vgg_every": vgg_every,
                     "match_every": match_every,
+                    "flow": flow,
+                    "matcher": matcher,
                     "fvd": fvd,
                     "depth": {"name": depth, "allow_network": allow_network},
                     "exchange_swapped": exchange_swapped,

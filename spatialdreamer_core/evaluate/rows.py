@@ -18,6 +18,7 @@ _IDENTITY = {
     "code_version": TEXT,
     "lpips_weights": TEXT,  # digests, null where not measured
     "i3d_weights": TEXT,
+    "flow_weights": TEXT,  # of networks that find motion or disparity; null where none does
     "depth_digest": TEXT,  # own-depth: of the estimator's weights and code
     "refine_digest": TEXT,  # of the network's weights and code; null where none paints
 }

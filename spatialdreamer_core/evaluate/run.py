@@ -31,6 +31,7 @@ from spatialdreamer_core.store.rows import table_bytes
 
 EVALUATION_FILE, MARKDOWN_FILE, LATEX_FILE = "evaluation.parquet", "table.md", "table.tex"
 WORK = ".spatialdreamer/evaluate"
+MATCHERS = {"sgm": "semi-global matching", "gmflow": "GMFlow"}
 
 Row = dict[str, Any]
 
@@ -58,11 +59,13 @@ class Perceptual:
         networks: Loaded.
         lpips_weights: By network, sha256 of the weights.
         i3d_weights: sha256; None where FVD is not measured.
+        flow_weights: By name of a network of optical flow, what its weights are pinned by.
     """
 
     networks: Networks = field(default_factory=Networks)
     lpips_weights: dict[str, str] = field(default_factory=dict)
     i3d_weights: str | None = None
+    flow_weights: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +237,10 @@ class Evaluation:
         notes = []
         if method.kind == "views" and self.config.protocol == "own-depth":
             notes.append("ready views are judged at the scale they came with")
-        weights = ", ".join(f"{name} {digest[:12]}" for name, digest in sorted(self.perceptual.lpips_weights.items()))
+        weights, flow = (
+            ", ".join(f"{name} {digest[:12]}" for name, digest in sorted(digests.items()))
+            for digests in (self.perceptual.lpips_weights, self.perceptual.flow_weights)
+        )
         return {
             "clip": clip.ref.name,
             "domain": clip.ref.domain,
@@ -246,6 +252,7 @@ class Evaluation:
             "code_version": __version__,
             "lpips_weights": weights or None,
             "i3d_weights": self.perceptual.i3d_weights,
+            "flow_weights": flow or None,
             "depth_digest": self._depth_digest(method),
             "refine_digest": self._refine_digest(method),
             "frames": len(clip.left),
@@ -269,6 +276,7 @@ class Evaluation:
             "weights": [
                 self.perceptual.lpips_weights,
                 self.perceptual.i3d_weights,
+                self.perceptual.flow_weights,
                 self._depth_digest(method),
                 self._refine_digest(method),
             ],
@@ -313,7 +321,7 @@ class Evaluation:
             "LPIPS inside a mask is the mean of its full-size map there; alex if no network is named, version 0.1",
             f"E*_warp is Lai et al.'s error times 1000, RGB in [0, 1], flow by {self.config.flow} on the left view, "
             "carried by disparity",
-            "EPE and D1: disparity by semi-global matching in the made pair against that in the true pair",
+            f"EPE and D1: disparity by {MATCHERS[self.config.matcher]} in the made pair against that in the true pair",
         ]
         floors = [row["e_warp_true"] for row in rows if row.get("e_warp_true") is not None]
         if floors:

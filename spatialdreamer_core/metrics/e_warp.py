@@ -10,7 +10,8 @@ A clip's figure is the mean over its pairs; papers print it times 1000. The flow
 the true right view's, or the left view's carried over by disparity.
 
 Source: Lai et al., "Learning Blind Video Temporal Consistency", ECCV 2018, and the code published with it
-(``evaluate_WarpError.py``, ``utils.detect_occlusion``), whose flow is FlowNet2; ours is DIS unless another is given.
+(``evaluate_WarpError.py``, ``utils.detect_occlusion``), whose flow is FlowNet2; ours is DIS unless another is
+given (``flow.learned``).
 """
 
 from dataclasses import dataclass
@@ -51,9 +52,11 @@ def pair_flow(first: Picture, second: Picture, estimator: FlowEstimator) -> Pair
 
 
 def both_flows(first: Picture, second: Picture, estimator: FlowEstimator) -> tuple[Flow, Flow]:
-    """Flow from ``first`` to ``second`` and back, [H, W, 2] px each."""
+    """Flow from ``first`` to ``second`` and back, [H, W, 2] px each; in grey, unless the estimator sees colour."""
     check_pair(first, second)
-    a, b = (np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8) for picture in (first, second))
+    a, b = first, second
+    if not getattr(estimator, "colour", False):
+        a, b = (np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8) for picture in (first, second))
     return estimator.estimate(a, b), estimator.estimate(b, a)
 
 

@@ -1,6 +1,6 @@
 """Disparity of a finished pair by an independent stereo matcher, and what it tells: agreement, and the eyes' order.
 
-The matcher is OpenCV's semi-global matching, which knows nothing of how a view was made.
+The matcher is OpenCV's semi-global matching, or optical flow between the eyes; neither knows how a view was made.
 
 Source: Hirschmueller, "Stereo Processing by Semiglobal Matching and Mutual Information", TPAMI 2008, as in OpenCV.
 """
@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from spatialdreamer_core.flow.consistency import warp_by_flow
+from spatialdreamer_core.flow.dis import FlowEstimator
 from spatialdreamer_core.metrics.fidelity import Mask, Picture, check_pair
 
 F32 = NDArray[np.float32]
@@ -76,6 +78,25 @@ def match(left: Picture, right: Picture, lowest_px: float, highest_px: float) ->
     there = np.take_along_axis(backward, np.clip(columns, 0, forward.shape[1] - 1), axis=1)
     known = (forward >= low) & inside & (np.abs(there - forward) < AGREE_PX)
     return Matched(np.ascontiguousarray(forward, np.float32), np.asarray(known, bool))
+
+
+def match_by_flow(left: Picture, right: Picture, estimator: FlowEstimator) -> Matched:
+    """Find the disparity of a rectified pair by optical flow from the left view to the right one, and back.
+
+    No range is needed, and none is respected.
+
+    Args:
+        left: [H, W, 3] uint8 RGB.
+        right: [H, W, 3] uint8 RGB.
+        estimator: One that sees colour and is good at large motion, such as GMFlow.
+
+    Raises:
+        ValueError: If the sizes differ.
+    """
+    check_pair(left, right)
+    there, back = estimator.estimate(left, right), estimator.estimate(right, left)
+    known = np.hypot(*np.moveaxis(there + warp_by_flow(back, there), 2, 0)) < AGREE_PX
+    return Matched(np.ascontiguousarray(-there[..., 0], np.float32), np.asarray(known, bool))
 
 
 def agreement(made: Matched, true: F32, known: Mask, *, offset_px: float = 0.0) -> DisparityAgreement | None:

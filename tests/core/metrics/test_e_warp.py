@@ -107,3 +107,20 @@ def test_dis_finds_the_motion_of_a_shifted_picture() -> None:
     assert np.median(flow.forward[..., 0]) == pytest.approx(3, abs=0.1)
     assert warp_error(first, second, flow) < 3e-4
     assert warp_error(first, first, flow) > 3e-3
+
+
+def test_an_estimator_that_sees_colour_is_given_colour_and_others_grey() -> None:
+    class Seeing:
+        name = "seeing"
+
+        def __init__(self, *, colour: bool) -> None:
+            self.colour, self.shapes = colour, set[tuple[int, ...]]()
+
+        def estimate(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+            self.shapes.add(first.shape)
+            return moved(0)
+
+    for colour, shape in ((True, (H, W, 3)), (False, (H, W))):
+        estimator = Seeing(colour=colour)
+        pair_flow(texture(), texture(), estimator)
+        assert estimator.shapes == {shape}

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from spatialdreamer_core.metrics.eye_order import eye_order
-from spatialdreamer_core.metrics.matching import Matched, agreement, match
+from spatialdreamer_core.metrics.matching import Matched, agreement, match, match_by_flow
 
 H, W = 96, 200
 
@@ -70,3 +70,30 @@ def test_swapped_eyes_are_seen_wherever_the_screen_lies(wall: int, board: int) -
 def test_the_order_of_two_equal_pictures_is_unknown() -> None:
     left, _, _ = pair(2, 14)
     assert eye_order(left, left).order == "unknown"
+
+
+class KnownFlow:
+    """Flow that is true everywhere but in one column of places, where it does not lead back."""
+
+    name, colour = "known", True
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, ...]] = []
+
+    def estimate(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        self.asked.append(first.shape)
+        flow = np.zeros((H, W, 2), np.float32)
+        flow[..., 0] = -7 if len(self.asked) % 2 else 7
+        flow[:, 50, 0] = -3
+        return flow
+
+
+def test_flow_between_the_eyes_is_disparity_and_trusted_where_it_leads_back() -> None:
+    left, right, _ = pair(7, 7)
+    estimator = KnownFlow()
+    found = match_by_flow(left, right, estimator)
+    assert estimator.asked == [(H, W, 3), (H, W, 3)], "a network sees colour"
+    assert (found.disparity[:, 60:] == 7).all()
+    assert found.disparity[0, 50] == 3
+    assert found.known[:, 60:].all()
+    assert not found.known[:, 50].any()

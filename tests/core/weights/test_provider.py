@@ -10,13 +10,15 @@ from threading import Thread
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save
 
 from spatialdreamer_core.errors import WeightsError
-from spatialdreamer_core.weights.catalogue import CATALOGUE, HubFile, IndexArchive, Weights
+from spatialdreamer_core.weights.catalogue import CATALOGUE, HubFile, IndexArchive, WebFile, Weights
 from spatialdreamer_core.weights.convert_jax import lpips_tensors
 from spatialdreamer_core.weights.package_index import Index
 from spatialdreamer_core.weights.provider import WeightsProvider
+from spatialdreamer_core.weights.torch_pickle import state_dict_arrays
 
 ARCHIVE = "toy_jax-1.0.tar.gz"
 
@@ -175,6 +177,63 @@ def test_the_hub_is_asked_for_the_pinned_commit_and_its_file_checked(
 
 
 def test_every_entry_of_the_catalogue_is_pinned() -> None:
-    assert {"lpips-alex", "lpips-vgg", "i3d-kinetics400"} <= set(CATALOGUE)
+    assert {"lpips-alex", "lpips-vgg", "i3d-kinetics400", "gmflow", "raft-small", "raft-large"} <= set(CATALOGUE)
     for weights in CATALOGUE.values():
-        assert all(len(digest) == 64 for digest in (weights.sha256, *(s.sha256 for s in weights.sources)))
+        if isinstance(weights.sources[0], WebFile):  # by what its makers' name of the file says
+            assert [source.sha256 for source in weights.sources] == [weights.sha256]
+            assert weights.sources[0].filename.endswith(f"-{weights.sha256}.pth")
+        else:
+            assert all(len(digest) == 64 for digest in (weights.sha256, *(s.sha256 for s in weights.sources)))
+
+
+def state_dict(tensors: dict[str, torch.Tensor]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(tensors, buffer)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def web_toy(archive: Path, served: str) -> Weights:
+    data = state_dict({"a.weight": torch.arange(6.0).reshape(2, 3)})
+    filename = f"toy-{sha(data)[:8]}.pth"
+    (archive.parents[1] / filename).write_bytes(data)
+    return Weights(
+        "toy",
+        "a toy",
+        "MIT",
+        sha(data)[:8],
+        (WebFile(f"{served}/{filename}", filename, sha(data)[:8], 1, state_dict_arrays),),
+    )
+
+
+def test_a_file_of_its_makers_server_is_kept_as_it_is_and_read_without_running_it(
+    tmp_path: Path, web_toy: Weights
+) -> None:
+    one = provider(tmp_path, web_toy)
+    with pytest.raises(WeightsError, match=r"weights get toy`, which downloads http.*\.pth \(1 MB\), or put toy-"):
+        one.load("toy")
+    assert one.get("toy").suffix == ".pth"
+    assert one.state("toy") == "cache"
+    assert one.load("toy")["a.weight"].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_another_file_than_its_makers_pin_is_refused(tmp_path: Path, web_toy: Weights) -> None:
+    folder = tmp_path / "stick"
+    folder.mkdir()
+    (folder / web_toy.sources[0].filename).write_bytes(state_dict({"a.weight": torch.zeros(2)}))
+    with pytest.raises(WeightsError, match="is not what it should be"):
+        provider(tmp_path, web_toy, folders=(folder,)).load("toy")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_without_a_network_the_message_says_where_to_put_the_file(tmp_path: Path) -> None:
+    gone = WebFile("http://127.0.0.1:9/toy-00000000.pth", "toy-00000000.pth", "00000000", 1, state_dict_arrays)
+    with pytest.raises(WeightsError, match=r"could not be downloaded .* get toy-00000000\.pth elsewhere"):
+        provider(tmp_path, Weights("toy", "a toy", "MIT", "00000000", (gone,))).get("toy")
+
+
+def test_a_pickle_that_runs_something_is_no_state_dict() -> None:
+    with pytest.raises(WeightsError, match="cannot be read as a state dict"):
+        state_dict_arrays(pickle.dumps({"a": Path("x")}, protocol=2), "toy")
+    with pytest.raises(WeightsError, match="cannot be read as a state dict"):
+        state_dict_arrays(state_dict({"a": torch.zeros(2)})[:100], "toy")
