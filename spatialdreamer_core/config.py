@@ -115,6 +115,8 @@ class RefineConfig:
         least_hole_share: What a shot earns it with: share of the picture, [0, 1], that its plan expects in holes at
             least 4 pixels wide between near and far things. None is 0.0015 for ``auto`` with quality ``fast`` and else
             0, which refines every shot.
+        borders: Whether the strips that come in at the picture's sides are painted as well: nobody can know what is
+            there, and often they are most of the holes. None leaves them out for ``auto`` with quality ``fast``.
         deviation: Stereo deviation strength that the network is told, in its own measure (``mini``: median disparity
             over width, about 0.01); None is computed.
         weights: Folder with other weights than those that ship.
@@ -124,6 +126,7 @@ class RefineConfig:
 
     name: RefineName = "auto"
     least_hole_share: float | None = None
+    borders: bool | None = None
     deviation: float | None = None
     weights: str | None = None
 

@@ -26,6 +26,7 @@ from spatialdreamer_core.geometry.fill import Filled, fill_and_tell
 from spatialdreamer_core.geometry.reveal import Reveal
 from spatialdreamer_core.geometry.splat import splat
 from spatialdreamer_core.geometry.upsample import upsample_disparity
+from spatialdreamer_core.refine.choose import paints_borders
 from spatialdreamer_core.refine.paste import paste
 from spatialdreamer_core.refine.protocol import RefineFrame, Refiner, RefineShot
 from spatialdreamer_core.video.decode import decode
@@ -156,7 +157,8 @@ class EyeMaker:
         """The segment's frames, with holes that the refiner painted."""
         segment, origin = self.segment, self.segment.shot_start
         waiting: dict[int, tuple[StereoFrame, RefineFrame]] = {}
-        stream = refiner.open(self._refine_shot(), segment.start - origin, segment.end - origin)
+        shot = self._refine_shot()
+        stream = refiner.open(shot, segment.start - origin, segment.end - origin)
         for stereo, filled in self._made():
             frame = RefineFrame(
                 stereo.index - origin, stereo.left, stereo.right, stereo.source_x, filled.runs, filled.revealed
@@ -168,7 +170,7 @@ class EyeMaker:
             for done in painted:
                 with self.clock.stage("refine"):
                     kept, shown = waiting.pop(done.index)
-                    pasted = paste(shown, done.patches, self.plan.info.video.colour)
+                    pasted = paste(shown, done.patches, shot.colour, borders=shot.borders)
                 yield replace(kept, right=pasted.frame, refined_share=pasted.share)
 
     def _refine_shot(self) -> RefineShot:
@@ -183,6 +185,7 @@ class EyeMaker:
             shot.stereo.convergence,
             shot.geometric,
             self.config.refine.deviation,
+            paints_borders(self.config.refine, self.config.quality),
         )
 
     def deep_frames(self) -> Iterator[DeepFrame]:

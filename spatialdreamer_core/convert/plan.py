@@ -12,7 +12,7 @@ from spatialdreamer_core.config import ConvertConfig
 from spatialdreamer_core.depth.normalise import DepthRange
 from spatialdreamer_core.errors import StoreError
 from spatialdreamer_core.geometry.disparity import ShotStereo
-from spatialdreamer_core.refine.choose import least_hole_share
+from spatialdreamer_core.refine.choose import least_hole_share, paints_borders
 from spatialdreamer_core.refine.paste import PASTE_VERSION
 from spatialdreamer_core.store.place import canonical_json
 from spatialdreamer_core.video.segments import Segment
@@ -96,7 +96,9 @@ def work_key(config: ConvertConfig, depth_digest: str, refiner_digest: str = "")
     identity = {"stage": "convert", "algorithm": ALGORITHM, "settings": settings, "depth": depth_digest}
     if refiner_digest:
         least = least_hole_share(config.refine, config.quality)
-        refine = {"digest": refiner_digest, "least_hole_share": least, "deviation": config.refine.deviation}
+        borders = paints_borders(config.refine, config.quality)
+        refine = {"digest": refiner_digest, "least_hole_share": least, "borders": borders}
+        refine |= {"deviation": config.refine.deviation}
         identity["refine"] = refine | {"paste": PASTE_VERSION}
     return hashlib.sha256(canonical_json(identity)).hexdigest()[:16]
 

@@ -54,7 +54,7 @@ def rehearse(config: ConvertConfig, flow: FlowEstimator, refiner: Refiner | None
         config = replace(
             config,
             stereo=replace(config.stereo, strength_pct=WIDE_HOLES_PCT),
-            refine=replace(config.refine, least_hole_share=0.0),
+            refine=replace(config.refine, least_hole_share=0.0, borders=True),
         )
     with TemporaryDirectory() as name:
         clip, place = Path(name, "clip.mkv"), Place(f"{name}/out")

@@ -77,7 +77,16 @@ def least_hole_share(config: RefineConfig, quality: Quality) -> float:
     """From which expected share on a shot is refined."""
     if config.least_hole_share is not None:
         return config.least_hole_share
-    return EARNS_FROM if config.name == "auto" and quality == "fast" else 0.0
+    return EARNS_FROM if _saves_time(config, quality) else 0.0
+
+
+def paints_borders(config: RefineConfig, quality: Quality) -> bool:
+    """Whether holes that touch the left or right side of the picture are painted."""
+    return config.borders if config.borders is not None else not _saves_time(config, quality)
+
+
+def _saves_time(config: RefineConfig, quality: Quality) -> bool:
+    return config.name == "auto" and quality == "fast"
 
 
 def choose(

@@ -139,7 +139,7 @@ class MiniStream:
 
     def _look(self, frame: RefineFrame) -> _Seen:
         seen = _Seen({}, {}, {})
-        needed = np.argwhere(self._grid.needed(frame.holes, frame.revealed))
+        needed = np.argwhere(self._grid.needed(frame.holes, frame.revealed, borders=self._shot.borders))
         if not len(needed):
             return seen
         cutter: TileCutter = tile_cutter(frame, self._shot.colour)

@@ -51,13 +51,14 @@ class Pasted:
     share: float
 
 
-def paste(frame: RefineFrame, patches: Sequence[Patch], colour: ColourInfo) -> Pasted:
+def paste(frame: RefineFrame, patches: Sequence[Patch], colour: ColourInfo, *, borders: bool = True) -> Pasted:
     """Write patches into the holes of a frame.
 
     Args:
         frame: Not written to.
         patches: Within the picture; their weighted mean counts where they overlap.
         colour: Decides matrix and range of the frame.
+        borders: Whether holes that touch the left or right side of the picture are painted.
 
     Raises:
         ValueError: If a patch leaves the picture.
@@ -70,7 +71,7 @@ def paste(frame: RefineFrame, patches: Sequence[Patch], colour: ColourInfo) -> P
     layout = right.format
     matrix, offset = rgb_matrix(layout.bits, colour, right.height)
     _to_yuv(pixels.colour, np.linalg.inv(matrix).astype(np.float32), offset.astype(np.float32))
-    alpha = _alpha(frame.source_x, runs, pixels, frame.revealed)
+    alpha = _alpha(frame.source_x, _kept_in(runs, borders), pixels, frame.revealed)
     levels = np.float32(1 << (layout.bits - 8))
     _match(right.planes, frame.source_x, runs, pixels, (layout.sub_x, layout.sub_y, levels))
     y, u, v = (plane.copy() for plane in right.planes)
@@ -81,6 +82,13 @@ def paste(frame: RefineFrame, patches: Sequence[Patch], colour: ColourInfo) -> P
     else:
         _write_chroma(u, v, frame.source_x, (runs, pixels, alpha), (layout.sub_x, layout.sub_y, peak))
     return Pasted(Frame(y, u, v, layout, right.pts), float(alpha.sum(dtype=np.float64)) / frame.source_x.size)
+
+
+def _kept_in(runs: HoleRuns, borders: bool) -> HoleRuns:
+    """The runs; those that are not to be painted are given as empty ones, and count as rim."""
+    if borders:
+        return runs
+    return runs._replace(stop=np.where(runs.border, runs.start, runs.stop))
 
 
 class _Pixels(NamedTuple):

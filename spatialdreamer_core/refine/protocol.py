@@ -41,6 +41,8 @@ class RefineShot:
         geometric: Geometric deviation strength: median size of the disparity over the shot, as a share of the width.
         deviation: Deviation strength that the user set, in the refiner's own measure; None takes what the refiner
             computes (``mini``: ``geometric``).
+        borders: Whether holes that touch the left or right side of the picture are wanted; patches may cover them
+            anyway, ``paste`` leaves them out.
     """
 
     length: int
@@ -52,6 +54,7 @@ class RefineShot:
     convergence: float
     geometric: float
     deviation: float | None = None
+    borders: bool = True
 
 
 @dataclass(frozen=True, slots=True)

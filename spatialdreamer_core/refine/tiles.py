@@ -46,16 +46,18 @@ class TileGrid:
         """First luma column of every column of tiles."""
         return _origins(self.width)
 
-    def needed(self, holes: HoleRuns, revealed: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def needed(self, holes: HoleRuns, revealed: NDArray[np.float32], *, borders: bool = True) -> NDArray[np.bool_]:
         """[rows, columns] of tiles: whether a core holds ``LEAST_TILE_PX`` pixels of wide holes that nobody has shown.
 
         Args:
             holes: Of the picture.
             revealed: [P] as in ``RefineFrame``.
+            borders: Whether holes at the sides of the picture count.
         """
         found = np.zeros((self.rows.size, self.columns.size), np.int32)
         offset = np.concatenate((np.zeros(1), np.cumsum(holes.stop - holes.start))).astype(np.int64)
-        _count(holes, offset, revealed, _owners(self.rows, self.height), _owners(self.columns, self.width), found)
+        owners = _owners(self.rows, self.height), _owners(self.columns, self.width)
+        _count(holes, offset, revealed, owners, borders, found)
         return np.asarray(found >= LEAST_TILE_PX)
 
     def weight(self, row: int, column: int) -> NDArray[np.float32]:
@@ -95,9 +97,10 @@ def _ramps(origins: NDArray[np.int32], size: int) -> list[NDArray[np.float32]]:
 
 
 @njit(cache=True, nogil=True)
-def _count(holes: Any, offset: Any, revealed: Any, row_owner: Any, column_owner: Any, found: Any) -> None:
+def _count(holes: Any, offset: Any, revealed: Any, owners: Any, borders: bool, found: Any) -> None:
+    row_owner, column_owner = owners
     for i in range(holes.row.size):
-        if holes.stop[i] - holes.start[i] < LEAST_HOLE_PX:
+        if holes.stop[i] - holes.start[i] < LEAST_HOLE_PX or (holes.border[i] and not borders):
             continue
         tiles = row_owner[holes.row[i]]
         for x in range(holes.start[i], holes.stop[i]):

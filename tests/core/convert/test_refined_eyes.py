@@ -139,7 +139,15 @@ def test_work_is_named_by_the_refiner_and_its_settings_and_by_neither_without_on
         return work_key(replace(CONFIG, refine=RefineConfig(**refine)), "depth", digest)  # type: ignore[arg-type]
 
     assert key() == key(name="none") == key(name="mini", deviation=0.5)
-    names = [key(), key("a"), key("b"), key("a", name="mini"), key("a", deviation=0.5), key("a", least_hole_share=0.5)]
+    names = [
+        key(),
+        key("a"),
+        key("b"),
+        key("a", name="mini"),
+        key("a", deviation=0.5),
+        key("a", least_hole_share=0.5),
+        key("a", borders=True),
+    ]
     assert len(set(names)) == len(names)
     assert key("a", name="mini") == key("a", name="mini", least_hole_share=0.0, weights="elsewhere")
 

@@ -10,7 +10,14 @@ from spatialdreamer_core.errors import ConfigError
 from spatialdreamer_core.geometry.disparity import ShotStereo, disparity_from_inverse_depth
 from spatialdreamer_core.geometry.splat import forward_map
 from spatialdreamer_core.refine import mini, registry
-from spatialdreamer_core.refine.choose import EARNS_FROM, choose, count_falls, expected_hole_share, least_hole_share
+from spatialdreamer_core.refine.choose import (
+    EARNS_FROM,
+    choose,
+    count_falls,
+    expected_hole_share,
+    least_hole_share,
+    paints_borders,
+)
 from spatialdreamer_core.refine.protocol import RefineShot, RefineStream
 from spatialdreamer_core.refine.registry import create_refiner, found_name, list_refiners
 from tests.core.refine.stand_in import write_stand_in
@@ -90,6 +97,14 @@ def test_fast_refines_the_shots_that_earn_it_and_best_every_one():
     assert choose(0.0, RefineConfig(name="mini"), "fast", Wide(), ONE_FRAME).refined
     assert not choose(0.01, RefineConfig(name="mini", least_hole_share=0.02), "best", Wide(), ONE_FRAME).refined
     assert least_hole_share(RefineConfig(least_hole_share=0.02), "fast") == 0.02
+
+
+def test_fast_leaves_the_strips_at_the_sides_to_the_fill_unless_told_otherwise():
+    assert not paints_borders(RefineConfig(), "fast")
+    assert paints_borders(RefineConfig(), "best")
+    assert paints_borders(RefineConfig(name="mini"), "fast")
+    assert paints_borders(RefineConfig(borders=True), "fast")
+    assert not paints_borders(RefineConfig(name="mini", borders=False), "best")
 
 
 def test_without_a_refiner_or_with_pictures_too_large_for_its_window_a_shot_says_so():

@@ -85,6 +85,18 @@ def test_the_painting_fades_in_from_the_rim_but_not_from_the_edge_of_the_picture
     assert len(set(made[44 + FEATHER_PX - 1 :])) == 1
 
 
+def test_strips_at_the_sides_are_left_alone_if_they_are_not_wanted():
+    holes = np.zeros((40, 64), bool)
+    holes[:, :9] = holes[:, 50:] = holes[:, 20:30] = True
+    patch, frame = grey_patch(holes.shape, 0.3), flat_frame(holes)
+    made = paste(frame, [patch], COLOUR, borders=False).frame
+    assert (made.y[:, :20] == 120).all()
+    assert (made.y[:, 50:] == 120).all()
+    assert (made.y[:, 20:30] != 120).all()
+    assert (paste(frame, [patch], COLOUR).frame.y[holes] != 120).all()
+    assert_same_outside(made, frame.right, frame.source_x)
+
+
 def test_real_background_from_a_neighbouring_frame_is_kept():
     world = World(speed=3)
     frame = refine_frame(world, 0, [world.reveal(0, -2)])

@@ -58,6 +58,16 @@ def test_narrow_and_tiny_holes_and_holes_that_neighbours_showed_need_no_tile():
     assert not grid.needed(runs, np.ones(hole_pixels(runs), np.float32)).any()
 
 
+def test_strips_at_the_sides_need_no_tile_if_they_are_not_wanted():
+    source_x = np.zeros((200, 300), np.float32)
+    source_x[:, :20] = source_x[:, 290:] = np.nan
+    runs = find_hole_runs(source_x)
+    none = np.zeros(hole_pixels(runs), np.float32)
+    grid = TileGrid(200, 300)
+    assert grid.needed(runs, none).sum() == 2 * grid.rows.size
+    assert not grid.needed(runs, none, borders=False).any()
+
+
 @pytest.mark.parametrize("layout", ["yuv420p", "yuv420p10le", "yuv422p10le"])
 @pytest.mark.parametrize(("height", "width"), [(160, 200), (64, 160), (64, 90)])
 def test_a_tile_shows_what_its_frame_holds(layout: PixelFormatName, height, width):
