@@ -19,7 +19,8 @@ Layout = Literal[
 Container = Literal["mkv", "mp4", "mov"]
 Codec = Literal["auto", "h264", "hevc", "av1", "prores"]
 Quality = Literal["fast", "best"]
-RefineName = Literal["auto", "none", "mini"]
+RefineName = Literal["auto", "none", "mini", "svd"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
@@ -106,12 +107,73 @@ class FillConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SvdConfig:
+    """How the full-size network paints.
+
+    Attributes:
+        steps: Of the solver, from noise to picture.
+        guidance: How far to lead away from what is made without CLIP and strength; 1 does not, and costs half.
+        window: Frames that are made together; shorter shots are one window.
+        window_overlap: Frames that two windows share at least, cross-faded.
+        tile_rows: Pixels of a tile, a multiple of 64; smaller pictures are one tile.
+        tile_columns: The same.
+        tile_overlap: Pixels that two tiles share at least, blended in latent space, a multiple of 64.
+        decode_at_once: Frames that the autoencoder decodes together, and smooths over time.
+        own_share: Of a frame's own attention where frames of the source interact, in [0, 1]; 1 switches that off.
+        neighbours: Distances of the frames of a window that interact.
+        key_step: Every so many frames of a shot one is a key frame, asked from afar.
+        keys: How many of the nearest key frames are asked, at most 2.
+        precision: Of weights and arithmetic; ``auto`` is bfloat16 on a GPU and float32 on a CPU.
+        seed: Of the noise.
+        on_cpu: Whether it may run without a GPU: minutes for a frame.
+        gpu_memory_fraction: Share of a GPU's memory that a worker may take, in (0, 1].
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+
+    steps: int = 8
+    guidance: float = 1.0
+    window: int = 14
+    window_overlap: int = 4
+    tile_rows: int = 576
+    tile_columns: int = 1024
+    tile_overlap: int = 128
+    decode_at_once: int = 7
+    own_share: float = 0.7
+    neighbours: tuple[int, ...] = (-1, 1)
+    key_step: int = 16
+    keys: int = 2
+    precision: Precision = "auto"
+    seed: int = 0
+    on_cpu: bool = False
+    gpu_memory_fraction: float = 0.9
+
+    def __post_init__(self) -> None:
+        if self.window < 1 or not 0 <= self.window_overlap < self.window or self.decode_at_once < 1:
+            raise ConfigError(
+                f"svd: a window of {self.window} frames cannot share {self.window_overlap} and be decoded "
+                f"{self.decode_at_once} at once; give a larger window or a smaller overlap"
+            )
+        for name in ("tile_rows", "tile_columns", "tile_overlap"):
+            if getattr(self, name) % 64 or getattr(self, name) < 0:
+                raise ConfigError(f"svd: {name} must be a multiple of 64 pixels, got {getattr(self, name)}")
+        if not self.tile_overlap < min(self.tile_rows, self.tile_columns):
+            raise ConfigError(
+                f"svd: tiles of {self.tile_columns}x{self.tile_rows} cannot share {self.tile_overlap} pixels; "
+                "give larger tiles or a smaller overlap"
+            )
+        if not 0 < self.gpu_memory_fraction <= 1:
+            raise ConfigError(f"gpu memory fraction must lie in (0, 1], got {self.gpu_memory_fraction:g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RefineConfig:
     """Whether a network paints what the made eye uncovers, after the fill.
 
     Attributes:
-        name: ``none``; ``mini``, the small network that ships; ``auto`` goes by quality: ``fast`` takes ``mini`` where
-            a shot earns it, ``best`` the best network present for every shot, and without weights both go without.
+        name: ``none``; ``mini``, the small network that ships; ``svd``, the full-size one, whose weights are trained
+            elsewhere; ``auto`` goes by quality: ``fast`` takes ``mini`` where a shot earns it, ``best`` the best
+            network present for every shot, and without weights both go without.
         least_hole_share: What a shot earns it with: share of the picture, [0, 1], that its plan expects in holes at
             least 4 pixels wide between near and far things. None is 0.0015 for ``auto`` with quality ``fast`` and else
             0, which refines every shot.
@@ -119,7 +181,8 @@ class RefineConfig:
             there, and often they are most of the holes. None leaves them out for ``auto`` with quality ``fast``.
         deviation: Stereo deviation strength that the network is told, in its own measure (``mini``: median disparity
             over width, about 0.01); None is computed.
-        weights: Folder with other weights than those that ship.
+        weights: Folder with other weights than those that ship; what is in it tells ``mini`` from ``svd``.
+        svd: How the full-size network paints.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
@@ -129,6 +192,7 @@ class RefineConfig:
     borders: bool | None = None
     deviation: float | None = None
     weights: str | None = None
+    svd: SvdConfig = field(default_factory=SvdConfig)
 
     def __post_init__(self) -> None:
         if self.least_hole_share is not None:

@@ -14,6 +14,7 @@ from spatialdreamer_core.convert.retake import Retake, decide, decided, take_ove
 from spatialdreamer_core.convert.segment import STAGES, Commit, identity_row, settings_json
 from spatialdreamer_core.metrics.comfort import add_cut_changes
 from spatialdreamer_core.metrics.gate import GATES, add_gate, failing_shots
+from spatialdreamer_core.refine.registry import frame_deadline_s
 from spatialdreamer_core.store.manifest import fragment_bytes, read_fragment
 from spatialdreamer_core.store.patience import patiently
 from spatialdreamer_core.store.place import Place
@@ -247,12 +248,13 @@ class ConvertLibrary:
     def _segment_job(self, source: _Source, segment: Segment) -> Job:
         plan, video = source.plan, source.plan.info.video
         megasamples = video.width * video.height / 1e6
+        frame_s = FRAME_DEADLINE_S + frame_deadline_s(self._config.refine)
         return Job(
             f"{source.uri} segment {segment.index}",
             "segment",
             SegmentJob(plan.work_key, plan.info.source_id, source.uri, segment.index),
             priority=(1, self._order[source.uri], segment.index),
-            deadline_s=SEGMENT_DEADLINE_S + FRAME_DEADLINE_S * (segment.end - segment.start) * max(1.0, megasamples),
+            deadline_s=SEGMENT_DEADLINE_S + frame_s * (segment.end - segment.start) * max(1.0, megasamples),
         )
 
     def _converted(self, job: SegmentJob, commit: Commit | None, failure: Failure | None) -> Iterator[Job]:

@@ -62,7 +62,7 @@ class ConvertWorker:
         config: Settings.
         place_url: Output place.
         run_id: Goes into the rows.
-        device: ``cpu`` or ``cuda``, for depth networks.
+        device: ``cpu`` or ``cuda``, for depth networks and the full-size refiner.
 
     Raises:
         ConfigError: If the depth or flow estimator or the refiner does not exist here.
@@ -78,7 +78,7 @@ class ConvertWorker:
         self._run_id = run_id
         self._estimator = create_depth_estimator(config.depth, device)
         self._flow = create_flow(config.flow)
-        self._refiner = create_refiner(config.refine)
+        self._refiner = create_refiner(config.refine, device)
         self._plans: OrderedDict[tuple[str, str, str], SourcePlan] = OrderedDict()
 
     def ready(self) -> None:

@@ -111,14 +111,27 @@ def convert(
     refine: Annotated[
         RefineName | None,
         typer.Option(
-            help="Network that paints holes over the fill: mini in every shot, none, or auto: mini where a shot earns "
-            "it, with --quality best in every shot. [auto]",
+            help="Network that paints holes over the fill: mini in every shot, svd (needs --refine-weights and a GPU), "
+            "none, or auto: mini where a shot earns it, with --quality best in every shot. [auto]",
             rich_help_panel=DEPTH,
         ),
     ] = None,
     refine_weights: Annotated[
         str | None,
         typer.Option(help="Folder with other weights for --refine. [what ships]", rich_help_panel=DEPTH),
+    ] = None,
+    refine_on_cpu: Annotated[
+        bool | None,
+        typer.Option(
+            "--refine-on-cpu", help="Let --refine svd run without a GPU: minutes for a frame.", rich_help_panel=DEPTH
+        ),
+    ] = None,
+    gpu_memory_fraction: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of a GPU's memory that a worker with --refine svd may take, 0 to 1. [0.9]",
+            rich_help_panel=DEPTH,
+        ),
     ] = None,
     deviation: Annotated[
         float | None,
@@ -217,6 +230,8 @@ def convert(
         "convert.fill.name": fill,
         "convert.refine.name": refine,
         "convert.refine.weights": refine_weights,
+        "convert.refine.svd.on_cpu": refine_on_cpu,
+        "convert.refine.svd.gpu_memory_fraction": gpu_memory_fraction,
         "convert.refine.deviation": deviation,
         "convert.quality": quality,
         "convert.start_s": start,

@@ -12,27 +12,29 @@ from dataclasses import asdict
 
 import torch
 
+from spatialdreamer_core.config import Precision, SvdConfig
 from spatialdreamer_core.errors import ConfigError, RefineError
-from spatialdreamer_core.models.svd.frames import Span, overlapping_spans, window_reach
-from spatialdreamer_core.models.svd.load import load_network
+from spatialdreamer_core.models.svd.frames import Spans, overlapping_spans, window_reach
+from spatialdreamer_core.models.svd.load import SvdWeights, load_network
 from spatialdreamer_core.models.svd.memory import free_bytes, memory_need
+from spatialdreamer_core.models.svd.sampler import SamplerConfig
 from spatialdreamer_core.refine.protocol import RefineShot
-from spatialdreamer_core.refine.svd_config import Precision, SvdConfig
-from spatialdreamer_core.refine.svd_stream import SvdStream
+from spatialdreamer_core.refine.svd_stream import SvdStream, interaction_of
 from spatialdreamer_core.refine.svd_tiles import SvdTiles
 
 VERSION = 1
 """Raise when the code gives other colours for the same weights."""
+SAME_BYTES = ("precision", "on_cpu", "gpu_memory_fraction")
+"""Settings that change nothing that the digest does not name otherwise."""
 
 
 class SvdRefiner:
     """The full-size network; see ``Refiner``.
 
     Args:
+        weights: Which.
         config: How it paints.
-        device: ``cuda``, ``cuda:N``, or ``cpu`` if that is allowed.
-        allow_cpu: Whether a CPU may do it: minutes for a frame.
-        gpu_memory_fraction: Share of the GPU's memory that this process may take, in (0, 1].
+        device: ``cuda``, ``cuda:N``, or ``cpu`` if the settings allow it.
 
     Raises:
         ConfigError: If there is no GPU, or the weights are not here.
@@ -41,28 +43,25 @@ class SvdRefiner:
 
     name = "svd"
 
-    def __init__(
-        self, config: SvdConfig, device: str = "cuda", *, allow_cpu: bool = False, gpu_memory_fraction: float = 0.9
-    ) -> None:
-        if not 0 < gpu_memory_fraction <= 1:
-            raise ConfigError(f"svd: the GPU memory fraction must lie in (0, 1], got {gpu_memory_fraction:g}")
-        self.config, self.device, self.fraction = config, _device(device, allow_cpu), gpu_memory_fraction
+    def __init__(self, weights: SvdWeights, config: SvdConfig, device: str) -> None:
+        self.config, self.interaction, self.device = config, interaction_of(config), _device(device, config.on_cpu)
+        SamplerConfig(steps=config.steps, guidance=config.guidance)  # what cannot be is refused before weights load
         if self.device.type == "cuda":
-            torch.cuda.set_per_process_memory_fraction(gpu_memory_fraction, self.device)
+            torch.cuda.set_per_process_memory_fraction(config.gpu_memory_fraction, self.device)
         dtype = _dtype(config.precision, self.device)
-        loaded = load_network(config.weights, dtype=dtype, reach=config.reach, strength=config.strength)
+        loaded = load_network(weights, dtype=dtype)
         self.network = loaded.network.to(self.device)
-        settings = {key: value for key, value in asdict(config).items() if key not in ("weights", "precision")}
+        settings = {key: value for key, value in asdict(config).items() if key not in SAME_BYTES}
         told = json.dumps([VERSION, loaded.digest, settings, str(dtype), self.device.type], sort_keys=True)
         self.digest = f"svd-{VERSION}-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
-    def windows(self, length: int) -> tuple[Span, ...]:
+    def windows(self, length: int) -> Spans:
         """The windows of a shot of so many frames."""
         return overlapping_spans(length, self.config.window, self.config.window_overlap)
 
     def span(self, length: int, start: int, end: int) -> tuple[int, int]:
         """See ``Refiner.span``."""
-        return window_reach(length, start, end, self.windows(length), self.config.interaction)
+        return window_reach(length, start, end, self.windows(length), self.interaction)
 
     def open(self, shot: RefineShot, start: int, end: int) -> "SvdStream":
         """See ``Refiner.open``."""
@@ -74,14 +73,14 @@ class SvdRefiner:
         frames = min(self.config.window, shot.length)
         rows, columns = grid.tile
         need = memory_need(
-            self.network, frames=frames, reference_frames=min(shot.length, frames + self.config.interaction.keys),
+            self.network, frames=frames, reference_frames=min(shot.length, frames + self.config.keys),
             rows=rows, columns=columns, decode_at_once=min(self.config.decode_at_once, frames),
         )  # fmt: skip
-        there = free_bytes(self.device, self.fraction)
+        there = free_bytes(self.device, self.config.gpu_memory_fraction)
         on_gpu = self.device.type == "cuda"
         wanted = need.total if on_gpu else need.window  # on a CPU the weights are there already
         if there is not None and wanted > there:
-            where = f"{self.fraction:g} of this GPU's memory" if on_gpu else "the memory that is free"
+            where = f"{self.config.gpu_memory_fraction:g} of this GPU's memory" if on_gpu else "the memory that is free"
             raise RefineError(
                 f"svd: {frames} frames in tiles of {columns}x{rows} need about {_gib(wanted)} "
                 f"({_gib(need.weights)} of weights, {_gib(need.window)} at work), {where} is {_gib(there)}; "
@@ -89,12 +88,13 @@ class SvdRefiner:
             )
 
 
-def _device(name: str, allow_cpu: bool) -> torch.device:
+def _device(name: str, on_cpu: bool) -> torch.device:
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError("refine svd: no CUDA device here; refine with mini, or allow the CPU (minutes for a frame)")
-    if not name.startswith("cuda") and not allow_cpu:
+        raise ConfigError("refine svd: no CUDA device here; use --refine mini, or another machine")
+    if not name.startswith("cuda") and not on_cpu:
         raise ConfigError(
-            f"refine svd: made for a GPU, got {name}; refine with mini, or allow it (minutes for a frame)"
+            "refine svd: this worker has no GPU; give it one with --gpus, use --refine mini, or allow the CPU with "
+            "--refine-on-cpu (minutes for a frame)"
         )
     return torch.device(name)
 

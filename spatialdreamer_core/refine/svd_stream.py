@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from spatialdreamer_core.config import SvdConfig
 from spatialdreamer_core.errors import RefineError
-from spatialdreamer_core.models.svd.frames import Meeting, Span, feather, meeting, overlapping_spans
+from spatialdreamer_core.models.svd.frames import InteractionConfig, Meeting, Span, feather, meeting, overlapping_spans
 from spatialdreamer_core.models.svd.injection import Interaction
 from spatialdreamer_core.models.svd.network import SvdNetwork
-from spatialdreamer_core.models.svd.sampler import Seen, denoise, see, strength_where_seen
+from spatialdreamer_core.models.svd.sampler import SamplerConfig, Seen, denoise, see, strength_where_seen
 from spatialdreamer_core.refine.protocol import Painted, Patch, RefineFrame, RefineShot
-from spatialdreamer_core.refine.svd_config import SvdConfig
 from spatialdreamer_core.refine.svd_tiles import SvdTiles
 from spatialdreamer_core.video.colour import rgb_matrix
 from spatialdreamer_core.video.frames import Frame
@@ -54,9 +54,8 @@ class SvdStream:
         self._next, self._end = start, end
         self._windows = overlapping_spans(shot.length, config.window, config.window_overlap)
         self._left = [
-            (number, meeting(window, shot.length, config.interaction))
-            for number, window in enumerate(self._windows)
-            if window.start < end and start < window.stop
+            (number, meeting(self._windows[number], shot.length, interaction_of(config)))
+            for number in self._windows.touching(start, end)
         ]
         self._held: dict[int, _Held] = {}
         self._patches: dict[int, list[Patch]] = {}
@@ -112,14 +111,13 @@ class SvdStream:
         strength = self._strength(list(seen.values()))
         noise = torch.stack([self._noise(index) for index in range(window.start, window.stop)])
         canvas, total = torch.zeros_like(noise), torch.zeros(noise.shape[2:], device=noise.device)
-        interaction = Interaction(config.interaction.own_share, met.partners)
+        sampler = SamplerConfig(steps=config.steps, guidance=config.guidance)
+        interaction = Interaction(config.own_share, met.partners)
         for (i, j), known in seen.items():
             rows, columns = (
                 slice(s.start // step, s.stop // step) for s in (self._grid.rows[i], self._grid.columns[j])
             )
-            made = denoise(
-                network, known, noise[None, :, :, rows, columns], embedding, strength, config.sampler, interaction
-            )
+            made = denoise(network, known, noise[None, :, :, rows, columns], embedding, strength, sampler, interaction)
             weight = torch.from_numpy(_mean_of_cells(self._grid.weight(i, j), step)).to(noise.device)
             canvas[:, :, rows, columns] += weight * made[0]
             total[rows, columns] += weight
@@ -171,6 +169,17 @@ class SvdStream:
         seed = int(np.random.default_rng([self._config.seed, index]).integers(2**63))
         drawn = torch.randn(4, rows, columns, generator=torch.Generator().manual_seed(seed))
         return drawn.to(self._device)
+
+
+def interaction_of(config: SvdConfig) -> InteractionConfig:
+    """Who interacts, of all the settings.
+
+    Raises:
+        ConfigError: If that cannot be.
+    """
+    return InteractionConfig(
+        own_share=config.own_share, neighbours=tuple(config.neighbours), key_step=config.key_step, keys=config.keys
+    )
 
 
 def rgb_of(frame: Frame, colour: ColourInfo) -> F32:

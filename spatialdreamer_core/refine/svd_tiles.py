@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialdreamer_core.models.svd.frames import Span, feather, overlapping_spans
+from spatialdreamer_core.config import SvdConfig
+from spatialdreamer_core.models.svd.frames import Spans, feather, overlapping_spans
 from spatialdreamer_core.refine.protocol import LEAST_HOLE_PX, RefineFrame
-from spatialdreamer_core.refine.svd_config import SvdConfig
+from spatialdreamer_core.refine.tiles import REVEALED
 
 
 @dataclass(frozen=True)
@@ -37,21 +38,25 @@ class SvdTiles:
         return min(self.config.tile_rows, self.padded[0]), min(self.config.tile_columns, self.padded[1])
 
     @property
-    def rows(self) -> tuple[Span, ...]:
+    def rows(self) -> Spans:
         """Of the tiles."""
         return overlapping_spans(self.padded[0], self.config.tile_rows, self.config.tile_overlap, self.step)
 
     @property
-    def columns(self) -> tuple[Span, ...]:
+    def columns(self) -> Spans:
         """Of the tiles."""
         return overlapping_spans(self.padded[1], self.config.tile_columns, self.config.tile_overlap, self.step)
 
     def needed(self, frame: RefineFrame) -> NDArray[np.bool_]:
-        """[rows, columns] of tiles that hold a part of a hole wide enough to be painted."""
+        """[rows, columns] of tiles that hold a part of a hole that is wide enough and that no neighbour has shown."""
         runs = frame.holes
-        wide = runs.stop - runs.start >= LEAST_HOLE_PX
-        row, start, stop = runs.row[wide], runs.start[wide], runs.stop[wide]
         found = np.zeros((len(self.rows), len(self.columns)), np.bool_)
+        if not runs.row.size:
+            return found
+        wide = runs.stop - runs.start >= LEAST_HOLE_PX
+        begins = np.concatenate(([0], np.cumsum(runs.stop - runs.start)[:-1]))
+        wide &= np.logical_or.reduceat(frame.revealed < REVEALED, begins)
+        row, start, stop = runs.row[wide], runs.start[wide], runs.stop[wide]
         for i, rows in enumerate(self.rows):
             here = (row >= rows.start) & (row < rows.stop)
             for j, columns in enumerate(self.columns):

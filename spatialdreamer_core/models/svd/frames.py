@@ -3,6 +3,7 @@
 All of it follows from the place in the shot or picture alone, so a shot that is cut gives the same windows.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,11 +21,44 @@ class Span(NamedTuple):
     stop: int
 
 
-def overlapping_spans(length: int, size: int, overlap: int, unit: int = 1) -> tuple[Span, ...]:
+@dataclass(frozen=True, slots=True)
+class Spans(Sequence[Span]):
+    """Spans of one size that cover [0, length) evenly; made when asked for, so a film of a million frames is cheap.
+
+    Attributes:
+        length: What is covered.
+        size: Of every span.
+        gaps: One less than there are spans.
+        unit: Starts are multiples of this.
+    """
+
+    length: int
+    size: int
+    gaps: int
+    unit: int = 1
+
+    def __len__(self) -> int:
+        return self.gaps + 1
+
+    def __getitem__(self, index: int) -> Span:  # type: ignore[override]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        if not self.gaps:
+            return Span(0, self.size)
+        start = (self.length - self.size) // self.unit * (index % len(self)) // self.gaps * self.unit
+        return Span(start, start + self.size)
+
+    def touching(self, start: int, end: int) -> range:
+        """The numbers of the spans that share a place with [start, end)."""
+        first = bisect_right(self, start, key=lambda span: span.stop)
+        return range(first, bisect_left(self, end, key=lambda span: span.start))
+
+
+def overlapping_spans(length: int, size: int, overlap: int, unit: int = 1) -> Spans:
     """Cover [0, length) evenly with spans of ``size`` that share at least ``overlap`` with the next.
 
     Args:
-        length: To be covered; shorter than ``size`` gives one span.
+        length: To be covered; no more than ``size`` gives one span.
         size: Of a span.
         overlap: Least share of two neighbours.
         unit: Starts are multiples of this; so must be ``length``, ``size`` and ``overlap``.
@@ -34,12 +68,8 @@ def overlapping_spans(length: int, size: int, overlap: int, unit: int = 1) -> tu
     """
     if not 0 <= overlap < size:
         raise ConfigError(f"an overlap of {overlap} does not fit windows or tiles of {size}; give a smaller one")
-    if length <= size:
-        return (Span(0, length),)
-    rest = (length - size) // unit
-    gaps = -(-rest // ((size - overlap) // unit))
-    starts = [rest * gap // gaps * unit for gap in range(gaps + 1)]
-    return tuple(Span(start, start + size) for start in starts)
+    gaps = -(-max(length - size, 0) // unit // ((size - overlap) // unit))
+    return Spans(length, min(length, size), gaps, unit)
 
 
 def feather(spans: Sequence[Span], index: int) -> NDArray[np.float32]:
@@ -121,12 +151,9 @@ def _asked(frame: int, window: Span, length: int, config: InteractionConfig) -> 
     return tuple(dict.fromkeys([*near, *far]))
 
 
-def window_reach(length: int, start: int, end: int, windows: Sequence[Span], config: InteractionConfig) -> Span:
+def window_reach(length: int, start: int, end: int, windows: Spans, config: InteractionConfig) -> Span:
     """The frames that painting [start, end) needs: its windows and the key frames that those ask."""
     needed = [
-        frame
-        for window in windows
-        if window.start < end and start < window.stop
-        for frame in meeting(window, length, config).frames
+        frame for number in windows.touching(start, end) for frame in meeting(windows[number], length, config).frames
     ]
     return Span(min(needed), max(needed) + 1)

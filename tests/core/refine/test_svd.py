@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 
-from spatialdreamer_core.errors import ConfigError, RefineError  # noqa: E402
+from spatialdreamer_core.config import RefineConfig, SvdConfig  # noqa: E402
+from spatialdreamer_core.errors import ConfigError, RefineError, WeightsError  # noqa: E402
+from spatialdreamer_core.models.svd.checkpoint import save_trained  # noqa: E402
 from spatialdreamer_core.models.svd.frames import (  # noqa: E402
     InteractionConfig,
     Span,
@@ -18,15 +21,14 @@ from spatialdreamer_core.models.svd.frames import (  # noqa: E402
     overlapping_spans,
     window_reach,
 )
-from spatialdreamer_core.models.svd.load import SvdWeights  # noqa: E402
+from spatialdreamer_core.models.svd.load import SvdWeights, load_network  # noqa: E402
 from spatialdreamer_core.models.svd.memory import activation_elements  # noqa: E402
-from spatialdreamer_core.models.svd.sampler import SamplerConfig  # noqa: E402
 from spatialdreamer_core.models.svd.sizes import Sizes  # noqa: E402
 from spatialdreamer_core.refine import svd, svd_stream  # noqa: E402
 from spatialdreamer_core.refine.paste import paste  # noqa: E402
 from spatialdreamer_core.refine.protocol import Painted, RefineFrame, Refiner, RefineShot  # noqa: E402
+from spatialdreamer_core.refine.registry import create_refiner, found_name, frame_deadline_s  # noqa: E402
 from spatialdreamer_core.refine.svd import SvdRefiner  # noqa: E402
-from spatialdreamer_core.refine.svd_config import SvdConfig  # noqa: E402
 from spatialdreamer_core.refine.svd_stream import SvdStream, rgb_of  # noqa: E402
 from spatialdreamer_core.refine.svd_tiles import SvdTiles  # noqa: E402
 from tests.core.geometry.world import World  # noqa: E402
@@ -36,16 +38,20 @@ from tests.core.refine.made import COLOUR, assert_same_outside, refine_frame  # 
 WORLD = World(height=60, width=150, speed=3, board=(50, 80))
 FRAMES = 5
 SHOT = RefineShot(FRAMES, WORLD.width, WORLD.height, WORLD.left(0).format, COLOUR, 2.0, 0.5, 0.01)
+TINY = SvdWeights(name="random-tiny")
 CONFIG = SvdConfig(
-    weights=SvdWeights(name="random-tiny"), sampler=SamplerConfig(steps=2), window=3, window_overlap=1,
-    tile_rows=64, tile_columns=128, tile_overlap=0, decode_at_once=2,
-    interaction=InteractionConfig(own_share=0.5, key_step=4),
+    steps=2, window=3, window_overlap=1, tile_rows=64, tile_columns=128, tile_overlap=0, decode_at_once=2,
+    own_share=0.5, key_step=4, on_cpu=True,
 )  # fmt: skip
+
+
+def made_with(**more: object) -> SvdRefiner:
+    return SvdRefiner(TINY, replace(CONFIG, **more), "cpu")  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def refiner() -> SvdRefiner:
-    return SvdRefiner(CONFIG, "cpu", allow_cpu=True)
+    return made_with()
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +80,9 @@ def same(one: Painted, other: Painted) -> bool:
 
 
 def test_spans_cover_evenly_and_weights_of_two_neighbours_add_up_to_one() -> None:
-    assert overlapping_spans(9, 4, 2) == (Span(0, 4), Span(1, 5), Span(3, 7), Span(5, 9))
-    assert overlapping_spans(3, 4, 2) == (Span(0, 3),)
-    assert overlapping_spans(1920, 1024, 128, 64) == (Span(0, 1024), Span(896, 1920))
+    assert list(overlapping_spans(9, 4, 2)) == [Span(0, 4), Span(1, 5), Span(3, 7), Span(5, 9)]
+    assert list(overlapping_spans(3, 4, 2)) == [Span(0, 3)]
+    assert list(overlapping_spans(1920, 1024, 128, 64)) == [Span(0, 1024), Span(896, 1920)]
     assert all(span.start % 64 == 0 for span in overlapping_spans(3840, 1024, 128, 64))
     two = overlapping_spans(10, 6, 2)
     total = np.zeros(10)
@@ -85,6 +91,19 @@ def test_spans_cover_evenly_and_weights_of_two_neighbours_add_up_to_one() -> Non
     np.testing.assert_allclose(total, 1, atol=1e-6)
     with pytest.raises(ConfigError, match="overlap of 4 does not fit"):
         overlapping_spans(9, 4, 4)
+
+
+def test_the_spans_that_touch_a_part_are_found_without_looking_at_all_of_them() -> None:
+    many = overlapping_spans(3_000_000, 14, 4)
+    touching = many.touching(1_000_000, 1_000_001)
+    assert len(many) > 250_000
+    assert [many[n] for n in touching] == [
+        s
+        for s in map(many.__getitem__, range(touching.start - 5, touching.stop + 5))
+        if s.start < 1_000_001 and s.stop > 1_000_000
+    ]
+    assert list(overlapping_spans(9, 4, 2).touching(4, 5)) == [1, 2]
+    assert list(overlapping_spans(3, 4, 2).touching(0, 3)) == [0]
 
 
 def test_a_frame_meets_its_neighbours_in_the_window_and_the_nearest_keys_of_the_shot() -> None:
@@ -100,23 +119,20 @@ def test_what_is_held_does_not_grow_with_the_shot() -> None:
     for length in (30, 3000):
         windows = overlapping_spans(length, 14, 4)
         assert max(len(meeting(window, length, config).frames) for window in windows) <= 16
-        for start in (0, length // 2):
+        for start in (0, length // 2, length - 1):
             reach = window_reach(length, start, start + 1, windows, config)
             assert reach.stop - reach.start <= 14 + 14 + 2 * config.key_step
 
 
 def test_it_keeps_the_protocol_and_other_settings_have_another_digest(refiner: SvdRefiner) -> None:
     assert isinstance(refiner, Refiner)
-    assert SvdRefiner(CONFIG, "cpu", allow_cpu=True).digest == refiner.digest
-    assert SvdRefiner(replace(CONFIG, seed=1), "cpu", allow_cpu=True).digest != refiner.digest
+    assert made_with(gpu_memory_fraction=0.5).digest == refiner.digest
+    assert made_with(seed=1).digest != refiner.digest
 
 
 def test_another_seed_paints_other_colours(frames: list[RefineFrame]) -> None:
     alone = replace(SHOT, length=1)
-    one, other = (
-        painted(SvdRefiner(replace(CONFIG, seed=seed), "cpu", allow_cpu=True), frames[:1], 0, 1, alone)[0]
-        for seed in (0, 1)
-    )
+    one, other = (painted(made_with(seed=seed), frames[:1], 0, 1, alone)[0] for seed in (0, 1))
     assert [patch.column for patch in one.patches] == [patch.column for patch in other.patches]
     assert not same(one, other)
 
@@ -140,7 +156,7 @@ def test_a_stream_of_a_long_shot_holds_its_window_and_the_way_to_the_next_key_al
         given += len(list(stream.push(replace(frames[0], index=index))))
         most = max(most, len(stream._held))
     assert given == 60
-    assert most <= CONFIG.window + CONFIG.interaction.key_step + 2
+    assert most <= CONFIG.window + CONFIG.key_step + 2
     assert not stream._held
 
 
@@ -180,8 +196,10 @@ def test_only_tiles_with_wide_holes_are_worked_on_and_only_holes_change(
     none = replace(
         frame, index=0, source_x=np.zeros_like(frame.source_x), holes=type(frame.holes)(*(a[:0] for a in frame.holes))
     )
+    shown = replace(frame, index=0, revealed=np.ones_like(frame.revealed))
     alone = replace(SHOT, length=1)
     assert painted(refiner, [none], 0, 1, alone)[0].patches == ()
+    assert painted(refiner, [shown], 0, 1, alone)[0].patches == ()
 
 
 def test_the_user_s_strength_reaches_the_network(refiner: SvdRefiner, frames: list[RefineFrame]) -> None:
@@ -196,22 +214,18 @@ def test_the_user_s_strength_reaches_the_network(refiner: SvdRefiner, frames: li
 
 def test_guidance_leads_away_from_what_is_made_without_the_picture(frames: list[RefineFrame]) -> None:
     alone = replace(SHOT, length=1)
-    with_guidance = replace(CONFIG, sampler=SamplerConfig(steps=2, guidance=2.0))
-    plain, led = (
-        painted(SvdRefiner(config, "cpu", allow_cpu=True), frames[:1], 0, 1, alone)[0]
-        for config in (CONFIG, with_guidance)
-    )
+    plain, led = (painted(made_with(guidance=g), frames[:1], 0, 1, alone)[0] for g in (1.0, 2.0))
     assert not same(plain, led)
 
 
 def test_no_gpu_and_too_little_memory_have_one_sentence_each(
     refiner: SvdRefiner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ConfigError, match="made for a GPU, got cpu; refine with mini, or allow it"):
-        SvdRefiner(CONFIG, "cpu")
+    with pytest.raises(ConfigError, match="this worker has no GPU; give it one with --gpus, use --refine mini, or"):
+        made_with(on_cpu=False)
     if not torch.cuda.is_available():
-        with pytest.raises(ConfigError, match="no CUDA device here; refine with mini"):
-            SvdRefiner(CONFIG, "cuda", allow_cpu=True)
+        with pytest.raises(ConfigError, match="no CUDA device here; use --refine mini"):
+            SvdRefiner(TINY, CONFIG, "cuda")
     monkeypatch.setattr(svd, "free_bytes", lambda *_: 1 << 20)
     with pytest.raises(RefineError, match=r"3 frames in tiles of 128x64 need about 0\.\d GiB .* smaller tiles"):
         refiner.open(SHOT, 0, 1)
@@ -230,10 +244,26 @@ def test_settings_that_cannot_be_are_refused() -> None:
         SvdConfig(tile_rows=100)
     with pytest.raises(ConfigError, match="cannot share 14"):
         SvdConfig(window=14, window_overlap=14)
+    with pytest.raises(ConfigError, match="gpu memory fraction"):
+        SvdConfig(gpu_memory_fraction=0)
     with pytest.raises(ConfigError, match="own_share"):
-        InteractionConfig(own_share=1.5)
+        made_with(own_share=1.5)
     with pytest.raises(ConfigError, match="steps and guidance"):
-        SamplerConfig(steps=0)
+        made_with(steps=0)
+
+
+def test_convert_s_settings_lead_to_it_by_name_or_by_what_the_folder_of_weights_holds(tmp_path: Path) -> None:
+    folder = tmp_path / "weights"
+    save_trained(load_network(TINY).network, folder)
+    by_folder = RefineConfig(weights=str(folder), svd=CONFIG)
+    assert found_name(by_folder) == "svd"
+    refiner = create_refiner(by_folder)
+    assert isinstance(refiner, SvdRefiner)
+    assert frame_deadline_s(by_folder) > 60 > frame_deadline_s(RefineConfig(name="mini"))
+    with pytest.raises(ConfigError, match="none of its weights ship; name a folder that `spatialdreamer train"):
+        create_refiner(RefineConfig(name="svd", svd=CONFIG))
+    with pytest.raises(WeightsError, match=r"no folder with svd\.json"):
+        create_refiner(RefineConfig(name="svd", weights=str(tmp_path), svd=CONFIG))
 
 
 def test_colours_are_those_of_the_planes() -> None:
