@@ -272,7 +272,7 @@ class MiniNet(nn.Module):
         out = self.last(F.silu(self.finish(torch.cat([pixels, tile[:, :7]], 1))))
         filled, mirrored = (tile[:, :3] + 1) / 2, (tile[:, 3:6] + 1) / 2
         share = torch.sigmoid(out[:, 3:] + GATE_AT_START)
-        made: Tensor = filled + share * (mirrored - filled) + out[:, :3]
+        made: Tensor = filled + share * (mirrored - filled) + torch.tanh(out[:, :3])
         return made
 
     def forward(self, tiles: Tensor, references: Tensor, strength: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spatialdreamer_core.config import FillConfig
-from spatialdreamer_core.dvg.render import beyond_border, render_pair
+from spatialdreamer_core.dvg.render import render_pair
 from spatialdreamer_core.errors import ConfigError
 from spatialdreamer_core.geometry.fill import fill_holes
 from spatialdreamer_core.geometry.splat import DEFAULT_TEAR_PX, MAX_TEAR_PX
@@ -35,9 +35,7 @@ STRENGTH_PCT = (2.0, 10.0)
 FILL = FillConfig(name="background", temporal=False)
 WIDE_PX = 4
 """Narrower holes are left to the classical fill, so tiles are placed at wider ones."""
-BORDER_WEIGHT = 0.6
-"""What lies beyond the other view's border cannot be known, so it counts less."""
-BORDER_SHARE = 0.15
+BORDER_SHARE = 0.25
 """Share of the tiles that are placed at such a border."""
 REAL_SHARE = 0.5
 """Share of the pictures that are photographs, where there are any: they are few, and what films look like."""
@@ -79,14 +77,12 @@ class TrueView:
         truth: [H, W, 3] the right eye.
         maps: Its holes.
         reference: [H, W, 3] the left eye.
-        border: [H, W] bool, hidden because it lies beside the left eye's picture.
         strength: Median size of the disparity as a share of the width.
     """
 
     truth: U8
     maps: HoleMaps
     reference: U8
-    border: NDArray[np.bool_]
     strength: float
 
 
@@ -106,9 +102,8 @@ def true_view(
     source_x = np.arange(mask.shape[1], dtype=np.float32) + disparity
     source_x[mask] = np.nan
     filled = rgb_picture(fill_holes(rgb_frame(condition), source_x, FILL))
-    border = mask & beyond_border(disparity, "right")
     strength = float(np.median(np.abs(disparity))) / width_px
-    return TrueView(truth, hole_maps(filled, source_x), reference, border, strength)
+    return TrueView(truth, hole_maps(filled, source_x), reference, strength)
 
 
 def place_tile(view: TrueView, draw: np.random.Generator) -> tuple[int, int] | None:
@@ -130,11 +125,8 @@ def place_tile(view: TrueView, draw: np.random.Generator) -> tuple[int, int] | N
 def cut_tile(view: TrueView, top: int, left: int) -> tuple[F32, F32, F32, F32]:
     """Inputs, reference, truth and weight of a tile; see ``MiniBatch``."""
     shift = tile_shift(view.maps, top, left)
-    border = view.border[top : top + TILE, left : left + TILE]
     tile = tile_inputs(view.maps, top, left, shift)
-    weight = tile[6].copy()
-    weight[: border.shape[0], : border.shape[1]][border] *= np.float32(BORDER_WEIGHT)
-    return tile, tile_picture(view.reference, top, left + shift), tile_picture(view.truth, top, left), weight[None]
+    return tile, tile_picture(view.reference, top, left + shift), tile_picture(view.truth, top, left), tile[6:7].copy()
 
 
 class PictureTiles:

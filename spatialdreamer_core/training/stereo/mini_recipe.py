@@ -62,7 +62,7 @@ class MiniDataConfig:
     perceptual: float = 0.15
     network: Network = "alex"
     lpips: str | None = None
-    squared: float = 1.0
+    squared: float = 4.0
     edges: float = 0.25
     steadiness: float = 0.5
     review: bool = True
