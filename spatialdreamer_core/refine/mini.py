@@ -1,11 +1,11 @@
 """``mini`` at work: the shipped network over the tiles that have holes, frame by frame, on one core and without torch.
 
-``look`` sees a tile of one frame, ``paint`` makes it from that and from what ``look`` saw in the same tile of the
-frames at the network's offsets, before and after. Where such a frame lies outside the shot, or has no hole in that tile
-and so was not looked at, the frame itself stands in for it. The window is centred on every frame and one tile is run at
-a time: neither where a shot is cut nor what else is in the frame changes a byte.
+``look`` sees a tile of one frame, ``paint`` makes it from that and from what the same tile shares of the frames at the
+network's offsets, before and after. Where such a frame lies outside the shot, or has no hole in that tile and so was
+not looked at, the frame itself stands in for it. The window is centred on every frame and one tile is run at a time:
+neither where a shot is cut nor what else is in the frame changes a byte.
 
-Memory: for each tile with holes 0.1 MB a frame over the whole window, and 0.4 MB a frame of those to come.
+Memory: for each tile with holes 0.2 MB a frame over the whole window, and 0.5 MB a frame of those to come.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialdreamer_core.errors import ConfigError, RefineError
+from spatialdreamer_core.models.mini.config import OTHERS
 from spatialdreamer_core.refine.protocol import Painted, Patch, RefineFrame, RefineShot
 from spatialdreamer_core.refine.tile_inputs import TileCutter, tile_cutter
 from spatialdreamer_core.refine.tiles import TileGrid
@@ -31,9 +32,6 @@ SHA256: dict[str, str] = {}
 """Of the files that ship, by name; files with other bytes are refused. Empty: none ship."""
 VERSION = 1
 """Raise when the code gives other colours for the same weights."""
-CARRIED = ("coarse", "reference_coarse")
-"""What ``paint`` is told of other frames."""
-
 F32 = NDArray[np.float32]
 Place = tuple[int, int]
 
@@ -62,6 +60,7 @@ class MiniRefiner:
         self.offsets = _offsets(files[ABOUT], where)
         self.look, self.paint = _graph(files[LOOK], where), _graph(files[PAINT], where)
         _refuse_others(self.look, self.paint, len(self.offsets), where)
+        self.asked = tuple(name for name in self.paint.inputs if name.startswith(OTHERS))
         content = hashlib.sha256(b"".join(hashlib.sha256(files[name]).digest() for name in sorted(files)))
         self.digest = f"mini-{VERSION}-{content.hexdigest()[:16]}"
 
@@ -111,11 +110,11 @@ class Graph:
 
 @dataclass(slots=True)
 class _Seen:
-    """What is remembered of one frame: by tile, its input, all that ``look`` saw, and the part that others ask for."""
+    """What is remembered of one frame: by tile, its input, all that ``look`` saw, and the part that it shares."""
 
     tiles: dict[Place, F32]
     looks: dict[Place, dict[str, F32]]
-    carried: dict[Place, tuple[F32, ...]]
+    shared: dict[Place, dict[str, F32]]
 
 
 class MiniStream:
@@ -146,7 +145,7 @@ class MiniStream:
         for row, column in needed.tolist():
             tile, reference = cutter.tile(int(self._grid.rows[row]), int(self._grid.columns[column]))
             look = self._refiner.look.run({"tile": tile, "reference": reference})
-            seen.carried[row, column] = tuple(look[name] for name in CARRIED)
+            seen.shared[row, column] = {name: look[name.removeprefix(OTHERS)] for name in self._refiner.asked}
             if frame.index >= self._next:
                 seen.tiles[row, column], seen.looks[row, column] = tile, look
         return seen
@@ -154,19 +153,16 @@ class MiniStream:
     def _paint(self, index: int) -> tuple[Patch, ...]:
         seen = self._seen[index]
         patches = tuple(self._patch(index, place, seen) for place in seen.tiles)
-        seen.tiles, seen.looks = {}, {}  # others ask for the carried part alone
+        seen.tiles, seen.looks = {}, {}  # others ask for the shared part alone
         return patches
 
     def _patch(self, index: int, place: Place, seen: _Seen) -> Patch:
-        others = [
-            there.carried.get(place, seen.carried[place])
-            if (there := self._seen.get(index + offset)) is not None
-            else seen.carried[place]
-            for offset in self._refiner.offsets
-        ]
-        asked = [np.stack([other[part] for other in others], axis=1) for part in range(len(CARRIED))]
-        inputs = {"tile": seen.tiles[place], **seen.looks[place], "strength": self._strength}
-        made = self._refiner.paint.run(inputs | {"others": asked[0], "reference_others": asked[1]})["made"][0]
+        own = seen.shared[place]
+        frames = (self._seen.get(index + offset) for offset in self._refiner.offsets)
+        others = [own if there is None else there.shared.get(place, own) for there in frames]
+        asked = {name: np.stack([other[name] for other in others], axis=1) for name in self._refiner.asked}
+        inputs = {"tile": seen.tiles[place], "strength": self._strength}
+        made = self._refiner.paint.run(inputs | seen.looks[place] | asked)["made"][0]
         weight = self._grid.weight(*place)
         rgb = np.ascontiguousarray(made[:, : weight.shape[0], : weight.shape[1]])
         return Patch(int(self._grid.rows[place[0]]), int(self._grid.columns[place[1]]), rgb, weight)
@@ -217,11 +213,14 @@ def _graph(model: bytes, where: str) -> Graph:
 
 def _refuse_others(look: Graph, paint: Graph, offsets: int, where: str) -> None:
     given, asked = set(look.outputs), paint.inputs
-    own = {"tile", "strength", "others", "reference_others"}
-    if "tile" not in asked or not set(asked) - own <= given or not set(CARRIED) <= given:
-        raise ConfigError(f"mini weights {where}: graphs of another network; look and paint do not fit each other")
-    if "others" in asked and asked["others"][1] != offsets:  # networks of the ablation ask for less
+    unknown = {name.removeprefix(OTHERS) for name in asked} - given - {"tile", "strength"}
+    if unknown or "tile" not in asked or paint.outputs != ("made",):
         raise ConfigError(
-            f"mini weights {where}: paint asks for {asked['others'][1]} other frames, {ABOUT} names {offsets}; "
-            "copy the files of one network"
+            f"mini weights {where}: look and paint do not fit each other, or are of another version; export them again"
+        )
+    counts = {shape[1] for name, shape in asked.items() if name.startswith(OTHERS)}
+    if counts - {offsets}:
+        raise ConfigError(
+            f"mini weights {where}: paint asks for {max(counts)} other frames, {ABOUT} names {offsets}; copy the files "
+            "of one network"
         )

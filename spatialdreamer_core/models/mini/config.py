@@ -11,6 +11,8 @@ PATCH = 4
 """Rows and columns of a picture that become one token of the finest level."""
 INPUTS = 9
 """Channels of a tile; see ``models.mini.inputs``."""
+OTHERS = "others_"
+"""Of an exported graph: the inputs whose names begin so are what other frames share."""
 
 Reference = Literal["none", "concat", "refiner"]
 

@@ -1,9 +1,9 @@
 """The mini network: a U-Net that makes the view and a RefinerNet that looks at the reference, in pixel space.
 
 One step from zeros: there is no noise, so the timestep's embedding is one learnt vector. The network works on tiles,
-in two halves. ``look`` sees one frame and is made of convolutions; ``paint`` makes a frame from its own look and those
-of a few frames before and after. So a frame is looked at once, however many others ask for it, and a film has no
-windows whose seams would show.
+in two halves. ``look`` sees one frame and is made of convolutions; ``paint`` makes a frame from its own look and what a
+few frames before and after share of theirs. So a frame is looked at once, however many others ask for it, and a film
+has no windows whose seams would show.
 
 Source: arXiv 2411.11934 (RefinerNet, deviation strength, temporal interaction learning); one step with pixel losses
 after arXiv 2505.16565.
@@ -41,6 +41,20 @@ class Look(NamedTuple):
     coarse: Tensor
     reference_middle: Tensor
     reference_coarse: Tensor
+
+
+class Shared(NamedTuple):
+    """What other frames are told of one frame, computed once however many ask; N = 64 places of 8 x 8.
+
+    Attributes:
+        reference_key: [B, heads, N, d] of RefinerNet's attention; empty without it.
+        reference_value: [B, heads, N, d] of the same.
+        temporal: [B, N, 2 * C2] keys and values of temporal attention, without the place in time; empty without it.
+    """
+
+    reference_key: Tensor
+    reference_value: Tensor
+    temporal: Tensor
 
 
 class Block(nn.Module):
@@ -160,12 +174,12 @@ class RefinerNet(nn.Module):
         self.coarse_keys = Projections(coarse, config.heads, TILE // 16, "kv")
         self.own_share = config.own_share if config.til else 1.0
 
-    def interact(self, coarse: Tensor, others: Tensor | None) -> Tensor:
-        """Spatial attention over the frame itself and, with [B, K, C, h, w] others, over those."""
+    def interact(self, coarse: Tensor, others: Shared | None) -> Tensor:
+        """Spatial attention over the frame itself and, with what K others share ([B, K, ...]), over those."""
         query, key, value = self.spatial(coarse)
-        asked = []
+        asked: list[tuple[Tensor, Tensor]] = []
         if others is not None and self.own_share < 1:
-            asked = [self.spatial(other)[1:] for other in others.unbind(1)]
+            asked = list(zip(others.reference_key.unbind(1), others.reference_value.unbind(1), strict=True))
         out: Tensor = self.joined(coarse, interaction(query, (key, value), asked, self.own_share))
         return out
 
@@ -216,13 +230,18 @@ class MiniNet(nn.Module):
         _, reference_middle, reference_coarse = self.refiner.encoder(seen)
         return Look(fine, middle, coarse, reference_middle, reference_coarse)
 
+    def share(self, look: Look) -> Shared:
+        """What a frame tells those that ask for it; [B, ...]."""
+        none = look.coarse.new_zeros(len(look.coarse), 0)
+        _, key, value = (none,) * 3 if self.refiner is None else self.refiner.spatial(look.reference_coarse)
+        return Shared(key, value, none if self.temporal is None else self.temporal.share(look.coarse))
+
     def paint(
         self,
         tile: Tensor,
         look: Look,
         strength: Tensor,
-        others: Tensor | None = None,
-        reference_others: Tensor | None = None,
+        others: Shared | None = None,
     ) -> Tensor:
         """Make one frame.
 
@@ -230,8 +249,7 @@ class MiniNet(nn.Module):
             tile: [B, 9, 128, 128] float32, as for ``look``.
             look: Of this frame.
             strength: [B] geometric deviation strength, a share of the width; see ``models.strength``.
-            others: [B, K, C2, 8, 8], ``coarse`` of the frames at ``config.offsets``; None for a single picture.
-            reference_others: [B, K, C2, 8, 8], ``reference_coarse`` of the same.
+            others: What the K frames at ``config.offsets`` share, [B, K, ...]; None for a single picture.
 
         Returns:
             [B, 3, 128, 128] float32 RGB, about [0, 1]; what it says outside of holes means nothing.
@@ -245,12 +263,12 @@ class MiniNet(nn.Module):
         if self.refiner is None:
             found = attend(query, key, value, (rows, rows))
         else:
-            reference = self.refiner.interact(look.reference_coarse, reference_others)
+            reference = self.refiner.interact(look.reference_coarse, others)
             injected = self.refiner.coarse_keys(reference)
             found = reference_attention(query, key, value, injected[0], injected[1], (rows, rows))
         coarse = self.coarse_attention(coarse, found)
         if self.temporal is not None and others is not None:
-            coarse = self.temporal(coarse, others)
+            coarse = self.temporal(coarse, others.temporal)
         for block in self.coarse_blocks:
             coarse = block(coarse, embedding)
 
@@ -288,16 +306,18 @@ class MiniNet(nn.Module):
         """
         batch, length = tiles.shape[:2]
         look = self.look(tiles.flatten(0, 1), references.flatten(0, 1))
-        others, reference_others = None, None
+        others = None
         if length > 1:
             asked = torch.tensor(
                 [[t + o if 0 <= t + o < length else t for o in self.config.offsets] for t in range(length)]
             )
-            others, reference_others = (
-                level.reshape(batch, length, *level.shape[1:])[:, asked.to(level.device)].flatten(0, 1)
-                for level in (look.coarse, look.reference_coarse)
+            others = Shared(
+                *(
+                    told.reshape(batch, length, *told.shape[1:])[:, asked.to(told.device)].flatten(0, 1)
+                    for told in self.share(look)
+                )
             )
-        made = self.paint(tiles.flatten(0, 1), look, strength.repeat_interleave(length), others, reference_others)
+        made = self.paint(tiles.flatten(0, 1), look, strength.repeat_interleave(length), others)
         return made.reshape(batch, length, *made.shape[1:])
 
 
@@ -314,13 +334,19 @@ class TemporalAttention(nn.Module):
         self.join = nn.Linear(channels, channels)
         _begin_at_zero(self.join)
 
+    def share(self, x: Tensor) -> Tensor:
+        """Keys and values [B, h * w, 2 * C] of a frame [B, C, h, w], without its place in time."""
+        shared: Tensor = self.keys(x.flatten(2).transpose(1, 2))
+        return shared
+
     def forward(self, x: Tensor, others: Tensor) -> Tensor:
-        """[B, C, h, w] and [B, K, C, h, w] to [B, C, h, w]."""
+        """[B, C, h, w] and what K others share, [B, K, h * w, 2 * C], to [B, C, h, w]."""
         batch, channels, rows, columns = x.shape
-        frames = torch.cat([x[:, None], others], 1).permute(0, 3, 4, 1, 2).reshape(batch * rows * columns, -1, channels)
-        keys = self.keys(frames + self.frame).reshape(len(frames), -1, 2, self.heads, channels // self.heads)
+        places = batch * rows * columns
+        shared = torch.cat([self.share(x)[:, None], others], 1) + F.linear(self.frame, self.keys.weight)[:, None]
+        keys = shared.transpose(1, 2).reshape(places, -1, 2, self.heads, channels // self.heads)
         key, value = keys.permute(2, 0, 3, 1, 4).unbind(0)
-        query = self.query(frames[:, :1]).reshape(len(frames), 1, self.heads, -1).transpose(1, 2)
+        query = self.query(x.flatten(2).transpose(1, 2)).reshape(places, 1, self.heads, -1).transpose(1, 2)
         found = attend(query, key, value).transpose(1, 2).reshape(batch, rows, columns, channels)
         out: Tensor = x + self.join(found).permute(0, 3, 1, 2)
         return out

@@ -83,8 +83,8 @@ def _paint(rng: np.random.Generator, count: int, bright: float) -> Any:
         helper.make_node("Slice", ["tile", "from", "to", "axis"], ["filled"]),
         helper.make_node("Add", ["filled", "one"], ["raised"]),
         helper.make_node("Mul", ["raised", "half"], ["unit"]),
-        helper.make_node("ReduceMean", ["others"], ["mean"], axes=[1], keepdims=0),
-        helper.make_node("ReduceMean", ["reference_others"], ["reference_mean"], axes=[1], keepdims=0),
+        helper.make_node("ReduceMean", ["others_coarse"], ["mean"], axes=[1], keepdims=0),
+        helper.make_node("ReduceMean", ["others_reference_coarse"], ["reference_mean"], axes=[1], keepdims=0),
         helper.make_node("Sub", ["mean", "reference_mean"], ["apart"]),
         helper.make_node("Mul", ["apart", "strength"], ["told"]),
         helper.make_node("Conv", ["told", "spread"], ["wide"]),
@@ -99,7 +99,7 @@ def _paint(rng: np.random.Generator, count: int, bright: float) -> Any:
         _info("reference_middle", 1, MIDDLE, 16, 16),
         _info("reference_coarse", 1, COARSE, 8, 8),
         _info("strength", 1),
-        _info("others", 1, count, COARSE, 8, 8),
-        _info("reference_others", 1, count, COARSE, 8, 8),
+        _info("others_coarse", 1, count, COARSE, 8, 8),
+        _info("others_reference_coarse", 1, count, COARSE, 8, 8),
     ]
     return nodes, inputs, [_info("made", 1, 3, 128, 128)], tensors

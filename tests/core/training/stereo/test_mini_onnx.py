@@ -5,7 +5,7 @@ import onnxruntime
 import torch
 
 from spatialdreamer_core.models.mini.config import MiniConfig
-from spatialdreamer_core.models.mini.net import Look, MiniNet
+from spatialdreamer_core.models.mini.net import Look, MiniNet, Shared
 from spatialdreamer_core.training.stereo.mini_onnx import LOOK, PAINT, export_mini
 
 
@@ -23,15 +23,14 @@ def test_both_graphs_agree_with_torch_within_a_grey_level(tmp_path) -> None:  # 
     reference = torch.rand(1, 3, 128, 128, generator=draw)
     with torch.no_grad():
         look = net.look(tile, reference)
-        others = [torch.stack([x, x * 0.5], 1) for x in (look.coarse, look.reference_coarse)]
-        wanted = net.paint(tile, look, torch.tensor([0.03]), *others)
+        others = Shared(*(torch.stack([told, told * 0.5], 1) for told in net.share(look)))
+        wanted = net.paint(tile, look, torch.tensor([0.03]), others)
     looked = onnxruntime.InferenceSession(str(tmp_path / LOOK)).run(
         None, {"tile": tile.numpy(), "reference": reference.numpy()}
     )
-    inputs = dict(zip(Look._fields, looked, strict=True)) | {
+    inputs = dict(zip(Look._fields, looked[:5], strict=True)) | {
         "tile": tile.numpy(), "strength": np.array([0.03], np.float32),
-        "others": others[0].numpy(), "reference_others": others[1].numpy(),
-    }  # fmt: skip
+    } | {f"others_{name}": told.numpy() for name, told in others._asdict().items()}  # fmt: skip
     (made,) = onnxruntime.InferenceSession(str(tmp_path / PAINT)).run(None, inputs)
     assert np.abs(made - wanted.numpy()).max() < 1 / 255
     first = (tmp_path / PAINT).read_bytes()
