@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import typer
 from rich.console import Console
 
+from infra.ray_session import RayUnavailableError
 from spatialdreamer_core.errors import ConfigError, SpatialDreamerError
 
 STOPPED, USAGE, SOME_FAILED, INTERRUPTED = 1, 2, 3, 130
@@ -28,7 +29,7 @@ def told() -> Iterator[None]:
         yield
     except ConfigError as error:
         stop(USAGE, str(error))
-    except SpatialDreamerError as error:
+    except (SpatialDreamerError, RayUnavailableError) as error:
         stop(STOPPED, str(error))
     except KeyboardInterrupt:
         stop(INTERRUPTED, "interrupted; what is done is kept, run the same command again to go on")
