@@ -82,7 +82,7 @@ class SvdStream:
             for eye in (frame.left, frame.right)
         ]
         mask = np.pad(np.isnan(frame.source_x), ((0, below), (0, beside)))
-        return _Held(pictures[0], pictures[1], mask, self._grid.needed(frame))
+        return _Held(pictures[0], pictures[1], mask, self._grid.needed(frame, borders=self._shot.borders))
 
     def _paint(self, number: int, met: Meeting) -> None:
         window = self._windows[number]

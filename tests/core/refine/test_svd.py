@@ -197,8 +197,10 @@ def test_only_tiles_with_wide_holes_are_worked_on_and_only_holes_change(
         frame, index=0, source_x=np.zeros_like(frame.source_x), holes=type(frame.holes)(*(a[:0] for a in frame.holes))
     )
     shown = replace(frame, index=0, revealed=np.ones_like(frame.revealed))
+    sides = replace(frame, index=0, holes=frame.holes._replace(border=np.ones_like(frame.holes.border)))
     alone = replace(SHOT, length=1)
     assert painted(refiner, [none], 0, 1, alone)[0].patches == ()
+    assert painted(refiner, [sides], 0, 1, replace(alone, borders=False))[0].patches == ()
     assert painted(refiner, [shown], 0, 1, alone)[0].patches == ()
 
 
