@@ -12,12 +12,14 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
 from flows.config import PairsRunConfig, checked
 from flows.run_pairs import run_pairs
+from flows.weights import weights_provider
 from spatialdreamer_core.config import DepthConfig
 from spatialdreamer_core.convert.small import small_size
 from spatialdreamer_core.depth.protocol import DepthRequest
@@ -33,6 +35,7 @@ from tasks.pairs_library import PairsReport
 Row = tuple[str, str, str, bool]
 SHARD_BYTES = 512e6
 REPEATS = 3
+STEPS = 8
 
 
 def speed_rows(clips: list[Path], folder: Path, workers: int) -> tuple[list[Row], Path]:
@@ -125,7 +128,7 @@ def seconds(act: Callable[[], object]) -> float:
 
 
 def loader_rows(dataset: Path) -> list[Row]:
-    """Samples a second as tensors, with one thread and with two."""
+    """Samples a second as tensors, with one thread and with two, against what training ``mini`` takes."""
     from spatialdreamer_core.training.data import PairsData
 
     rows = []
@@ -138,7 +141,35 @@ def loader_rows(dataset: Path) -> list[Row]:
         rate = count / (time.monotonic() - begin)
         what = f"loader, {threads} thread(s): samples/s of 16 frames 512x288"
         rows.append((what, f"{rate:.1f} ({16 * rate:.0f} frames/s)", "reported", True))
+        for stage in (1, 2):
+            taken = samples_trained(dataset, stage, threads)
+            what = f"loader over stage {stage} of mini ({taken:.2f} samples/s), {threads} thread(s) each"
+            rows.append((what, f"{rate / taken:.1f}", ">= 4", rate / taken >= 4))
     return rows
+
+
+def samples_trained(dataset: Path, stage: Literal[1, 2], threads: int) -> float:
+    """Samples a second that training ``mini`` from clips alone takes, were they ready: a step takes one sample."""
+    import torch
+
+    from spatialdreamer_core.training.stereo.config import TrainConfig
+    from spatialdreamer_core.training.stereo.mini_recipe import MiniRecipe, with_weights
+
+    torch.set_num_threads(threads)
+    config = TrainConfig(size="mini", stage=stage, pairs=str(dataset), batch=16)
+    recipe = MiniRecipe(with_weights(config, weights_provider().find))
+    net, batch = recipe.network(), next(iter(recipe.batches(0, 1)))
+    optimiser = torch.optim.AdamW(recipe.trainable(net), fused=True)
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = recipe.losses(net, batch, torch.Generator())["loss"]
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        optimiser.step()
+
+    step()
+    return 1 / min(seconds(step) for _ in range(STEPS))
 
 
 def plan_rows(clips: int) -> list[Row]:
