@@ -57,11 +57,18 @@ class Shared(NamedTuple):
     temporal: Tensor
 
 
+def levelled(x: Tensor) -> Tensor:
+    """Bring each tile's map [B, C, h, w] to mean 0 and variance 1 (a group norm of one group, without weights).
+
+    Whatever reads the residual stream reads it so; else what blocks add grows until activations are dead.
+    """
+    return F.group_norm(x, 1)
+
+
 class Block(nn.Module):
     """Residual block: narrow to half, 3 x 3, widen; the embedding shifts what lies between. Begins as identity.
 
-    No normalisation (it costs more than it gives in so small a network) and no depthwise filters: their gradients
-    are slow on CPUs.
+    No depthwise filters: their gradients are slow on CPUs.
     """
 
     def __init__(self, channels: int, embedding: int = 0) -> None:
@@ -75,7 +82,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
         """[B, C, h, w] and [B, E] to [B, C, h, w]."""
-        y = self.narrow(x)
+        y = self.narrow(levelled(x))
         if self.shift is not None and embedding is not None:
             y = y + self.shift(embedding)[:, :, None, None]
         out: Tensor = x + self.widen(F.silu(self.look(F.silu(y))))
@@ -94,7 +101,8 @@ class Projections(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """[B, C, h, w] to one tensor for each name."""
         batch, channels = x.shape[:2]
-        y = self.project(x + self.column).reshape(batch, len(self.names), self.heads, channels // self.heads, -1)
+        y = self.project(levelled(x) + self.column)
+        y = y.reshape(batch, len(self.names), self.heads, channels // self.heads, -1)
         return tuple(y.transpose(3, 4).unbind(1))
 
 
@@ -152,10 +160,10 @@ class Encoder(nn.Module):
         fine = self.patches(tile)
         for block in self.fine:
             fine = block(fine)
-        middle = self.to_middle(F.silu(fine))
+        middle = self.to_middle(F.silu(levelled(fine)))
         for block in self.middle:
             middle = block(middle)
-        coarse = self.to_coarse(F.silu(middle))
+        coarse = self.to_coarse(F.silu(levelled(middle)))
         for block in self.coarse:
             coarse = block(coarse)
         return fine, middle, coarse
@@ -272,7 +280,7 @@ class MiniNet(nn.Module):
         for block in self.coarse_blocks:
             coarse = block(coarse, embedding)
 
-        middle = look.middle + self.to_middle(F.silu(coarse))
+        middle = look.middle + self.to_middle(F.silu(levelled(coarse)))
         query, key, value = self.middle_tokens(middle)
         if self.refiner is None:
             found = attend(query, key, value, (2 * rows, 2 * rows))
@@ -283,10 +291,10 @@ class MiniNet(nn.Module):
         for block in self.middle_blocks:
             middle = block(middle, embedding)
 
-        fine = look.fine + self.to_fine(F.silu(middle))
+        fine = look.fine + self.to_fine(F.silu(levelled(middle)))
         for block in self.fine_blocks:
             fine = block(fine, embedding)
-        pixels = F.pixel_shuffle(self.to_pixels(F.silu(fine)), PATCH)
+        pixels = F.pixel_shuffle(self.to_pixels(F.silu(levelled(fine))), PATCH)
         out = self.last(F.silu(self.finish(torch.cat([pixels, tile[:, :7]], 1))))
         filled, mirrored = (tile[:, :3] + 1) / 2, (tile[:, 3:6] + 1) / 2
         share = torch.sigmoid(out[:, 3:] + GATE_AT_START)
@@ -336,7 +344,7 @@ class TemporalAttention(nn.Module):
 
     def share(self, x: Tensor) -> Tensor:
         """Keys and values [B, h * w, 2 * C] of a frame [B, C, h, w], without its place in time."""
-        shared: Tensor = self.keys(x.flatten(2).transpose(1, 2))
+        shared: Tensor = self.keys(levelled(x).flatten(2).transpose(1, 2))
         return shared
 
     def forward(self, x: Tensor, others: Tensor) -> Tensor:
@@ -346,7 +354,7 @@ class TemporalAttention(nn.Module):
         shared = torch.cat([self.share(x)[:, None], others], 1) + F.linear(self.frame, self.keys.weight)[:, None]
         keys = shared.transpose(1, 2).reshape(places, -1, 2, self.heads, channels // self.heads)
         key, value = keys.permute(2, 0, 3, 1, 4).unbind(0)
-        query = self.query(x.flatten(2).transpose(1, 2)).reshape(places, 1, self.heads, -1).transpose(1, 2)
+        query = self.query(levelled(x).flatten(2).transpose(1, 2)).reshape(places, 1, self.heads, -1).transpose(1, 2)
         found = attend(query, key, value).transpose(1, 2).reshape(batch, rows, columns, channels)
         out: Tensor = x + self.join(found).permute(0, 3, 1, 2)
         return out

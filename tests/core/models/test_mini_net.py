@@ -86,6 +86,20 @@ def test_what_is_switched_off_has_no_say(config: MiniConfig) -> None:
     assert single == (not config.temporal and (not config.til or config.reference != "refiner"))
 
 
+def test_whatever_blocks_add_every_level_still_counts() -> None:
+    net = stirred(SMALL)
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if name.endswith(("widen.weight", "widen.bias", "join.weight", "join.bias")):
+                parameter.mul_(300)
+    tiles, references, strength = clip()
+    net(tiles, references, strength).sum().backward()
+    parts = ("coarse_blocks", "middle_blocks", "temporal", "refiner.encoder", "encoder.coarse", "strength.first")
+    for part in parts:
+        reached = [p.grad for name, p in net.named_parameters() if name.startswith(part)]
+        assert max(float(gradient.abs().max()) for gradient in reached if gradient is not None) > 1e-7, part
+
+
 def test_a_frame_depends_on_its_window_alone() -> None:
     net = stirred(SMALL)
     tiles, references, strength = clip(frames=5)
