@@ -37,8 +37,9 @@ from spatialdreamer_core.store.place import Place
 from spatialdreamer_core.video.decode import working_format
 from spatialdreamer_core.video.frames import PIXEL_FORMATS, Frame
 from spatialdreamer_core.video.source import ColourInfo
+from tasks.process import keep_freed_memory
 
-HEIGHT, WIDTH, FRAMES = 720, 1280, 14
+HEIGHT, WIDTH, FRAMES = 720, 1280, 10
 SHARES = (0.02, 0.05, 0.10)
 LAYOUT, COLOUR = PIXEL_FORMATS["yuv420p"], ColourInfo()
 
@@ -126,6 +127,7 @@ def real_frames(clip: Path, strength_pct: float | None, count: int = FRAMES) -> 
 
 def seconds(weights: str | None, shot: RefineShot, frames: list[RefineFrame]) -> tuple[float, float]:
     """Processor seconds of refining the frames, and of those the seconds within the network."""
+    keep_freed_memory()  # as workers do
     refiner = MiniRefiner(Path(weights) if weights else None)
     inside = [0.0]
     for name in ("look", "paint"):

@@ -15,7 +15,7 @@ from spatialdreamer_core.refine.protocol import LEAST_HOLE_PX
 MARGIN = 8
 """Around the core of a tile, on the side of a neighbour; twice this is shared by two tiles, and blended."""
 STEP = TILE - 2 * MARGIN
-LEAST_TILE_PX = 32
+LEAST_TILE_PX = 64
 """A core with fewer pixels to paint keeps its fill: it is not worth the time of a tile."""
 REVEALED = 0.9
 """A pixel whose real background was found this surely needs no tile."""
