@@ -4,16 +4,33 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from flows.cli import app
+from spatialdreamer_core.depth.protocol import DepthRequest
 from spatialdreamer_core.errors import ConfigError
 from spatialdreamer_core.store.place import Place
 from tests.core.refine.stand_in import write_stand_in
 from tests.flows.conftest import Library
 
 DEEP = {"convert.stereo.strength_pct": 10.0}
+
+
+class StepInOneFilm:
+    """Depth with an edge in the film of 16:9, and a slope in the other."""
+
+    name, digest = "step", "step-1"
+
+    def __init__(self, config: Any, device: str) -> None:
+        del config, device
+
+    def infer(self, request: DepthRequest) -> NDArray[np.float32]:
+        rows, columns = request.pictures.shape[1:3]
+        depth = np.tile(np.linspace(0, 1, columns, dtype=np.float32), (rows, 1))
+        return np.stack([np.round(1 - depth) if rows == 36 else depth] * len(request.pictures))
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +103,23 @@ def test_wrong_weights_are_one_sentence_before_any_work(
     with pytest.raises(ConfigError, match=r"mini weights .*: cannot be read"):
         library.convert(**refined | {"convert.refine.weights": str(tmp_path / "cut")})
     assert not Place(str(library.output)).keys(".spatialdreamer/work")
+
+
+def test_a_network_that_fails_costs_the_clips_that_it_was_to_paint_and_no_other(
+    library: Library, refined: dict[str, Any], tmp_path: Path
+) -> None:
+    broken = write_stand_in(tmp_path / "broken", bright=float("nan"))
+    options = {
+        "convert.refine.least_hole_share": 1e-6,
+        "convert.refine.weights": str(broken),
+        "convert.depth.name": f"{__name__}:StepInOneFilm",
+    }
+    report = library.convert(**refined | options)
+    rows = library.rows()
+    assert {row["reason"] for row in rows} == {"refine_failed", None}
+    assert all("NaN or infinite colours" in row["message"] for row in rows if row["status"] == "failed")
+    assert {row["refiner"] for row in rows if row["status"] == "done"} == {"none"}
+    assert (report.clips_failed, report.clips_done, report.files_done) == (2, 2, 1)
 
 
 def test_doctor_and_probe_tell_of_refiners(library: Library) -> None:
