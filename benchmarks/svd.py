@@ -143,16 +143,19 @@ def main() -> None:
     )
     loaded = _peak_bytes()
     say(f"weights {need.weights / 2**30:.2f} GiB made in {time.thread_time() - began:.0f} s\n")
-    say("| part | TFLOP | GB | by arithmetic s | by bytes s | taken s | of the larger |\n")
-    say("|---|---|---|---|---|---|---|\n")
+    say("| part | TFLOP | GB | by arithmetic s | by bytes s | taken s | of the larger | peak so far GiB |\n")
+    say("|---|---|---|---|---|---|---|---|\n")
     with torch.no_grad():
         for name, part in parts(network, *size).items():
             taken = min(_seconds(part) for _ in range(arguments.steps if name == PARTS[2] else 1))
             one = work[name]
             by_flops, by_bytes = one.flops / flops_s, one.moved / bytes_s
             cells = [f"{one.flops / 1e12:.2f}", f"{one.moved / 1e9:.1f}", f"{by_flops:.1f}", f"{by_bytes:.1f}"]
-            say(f"| {name} | {' | '.join(cells)} | {taken:.1f} | {max(by_flops, by_bytes) / taken:.2f} |\n")
-    say(f"memory at work {(_peak_bytes() - loaded) / 2**30:.2f} GiB, told before {need.window / 2**30:.2f} GiB\n")
+            peak = (_peak_bytes() - loaded) / 2**30
+            say(
+                f"| {name} | {' | '.join(cells)} | {taken:.1f} | {max(by_flops, by_bytes) / taken:.2f} | {peak:.2f} |\n"
+            )
+    say(f"memory at work told before: {need.window / 2**30:.2f} GiB\n")
 
 
 def _peak_bytes() -> int:

@@ -16,7 +16,7 @@ from spatialdreamer_core.config import Precision, SvdConfig
 from spatialdreamer_core.errors import ConfigError, RefineError
 from spatialdreamer_core.models.svd.frames import Spans, overlapping_spans, window_reach
 from spatialdreamer_core.models.svd.load import SvdWeights, load_network
-from spatialdreamer_core.models.svd.memory import free_bytes, memory_need
+from spatialdreamer_core.models.svd.memory import free_bytes, gib, memory_need
 from spatialdreamer_core.models.svd.sampler import SamplerConfig
 from spatialdreamer_core.refine.protocol import RefineShot
 from spatialdreamer_core.refine.svd_stream import SvdStream, interaction_of
@@ -77,14 +77,12 @@ class SvdRefiner:
             rows=rows, columns=columns, decode_at_once=min(self.config.decode_at_once, frames),
         )  # fmt: skip
         there = free_bytes(self.device, self.config.gpu_memory_fraction)
-        on_gpu = self.device.type == "cuda"
-        wanted = need.total if on_gpu else need.window  # on a CPU the weights are there already
-        if there is not None and wanted > there:
-            where = f"{self.config.gpu_memory_fraction:g} of this GPU's memory" if on_gpu else "the memory that is free"
+        if there is not None and need.window > there:
+            of = f" within {self.config.gpu_memory_fraction:g} of this GPU" if self.device.type == "cuda" else ""
             raise RefineError(
-                f"svd: {frames} frames in tiles of {columns}x{rows} need about {_gib(wanted)} "
-                f"({_gib(need.weights)} of weights, {_gib(need.window)} at work), {where} is {_gib(there)}; "
-                "give smaller tiles, a shorter window or less decoded at once, or refine with mini"
+                f"svd: {frames} frames in tiles of {columns}x{rows} need about {gib(need.window)} beside "
+                f"{gib(need.weights)} of weights, {gib(there)} are free{of}; give smaller tiles, a shorter window or "
+                "less decoded at once, or refine with mini"
             )
 
 
@@ -103,7 +101,3 @@ def _dtype(precision: Precision, device: torch.device) -> torch.dtype:
     if precision == "auto":
         precision = "float32" if device.type == "cpu" else "bfloat16"
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB"

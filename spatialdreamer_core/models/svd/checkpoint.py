@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from spatialdreamer_core.errors import StoreError, WeightsError
+from spatialdreamer_core.models.svd.memory import refuse_weights_that_do_not_fit
 from spatialdreamer_core.models.svd.network import SvdNetwork, empty_network
 from spatialdreamer_core.models.svd.sizes import Sizes
 from spatialdreamer_core.models.svd.tensors import fit_tensors, read_tensors
@@ -91,6 +92,7 @@ def load_trained(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[SvdN
         The network in eval mode, and the digest of its weights.
 
     Raises:
+        ConfigError: If memory is too small for the weights.
         WeightsError: If a file is missing, cut short, changed, or of another size than ``svd.json`` says.
     """
     config = _config(folder)
@@ -102,6 +104,7 @@ def load_trained(folder: Path, dtype: torch.dtype = torch.float32) -> tuple[SvdN
         raise WeightsError(
             f"svd: {folder / CONFIG_FILE} is damaged ({type(error).__name__}: {error}); get it again"
         ) from error
+    refuse_weights_that_do_not_fit(network, dtype)
     parts = [name for name in PARTS if getattr(network, name) is not None]
     for name in (*parts, REST):
         file = folder / f"{name}.safetensors"

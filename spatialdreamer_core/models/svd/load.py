@@ -15,6 +15,7 @@ from spatialdreamer_core.models.svd.library import (
     UNetSpatioTemporalConditionModel,
     known_settings,
 )
+from spatialdreamer_core.models.svd.memory import refuse_weights_that_do_not_fit
 from spatialdreamer_core.models.svd.network import SvdNetwork, empty_network, random_network
 from spatialdreamer_core.models.svd.sizes import INPUT_CHANNELS, SIZES, Sizes
 from spatialdreamer_core.models.svd.tensors import fit_tensors, part_settings, read_tensors, weights_files
@@ -78,10 +79,11 @@ def load_network(
         strength: Which deviation strength it is told; trained weights bring their own.
 
     Raises:
-        ConfigError: If a model is not here and may not be downloaded.
+        ConfigError: If a model is not here and may not be downloaded, or memory is too small for the weights.
         WeightsError: If files are missing, damaged, not safetensors or of another size, or there is no such name.
     """
     if weights.name in SIZES:
+        refuse_weights_that_do_not_fit(empty_network(SIZES[weights.name](), reach=reach, strength=strength), dtype)
         network = random_network(
             weights.name, seed=weights.seed, dtype=dtype, image_encoder=weights.image_encoder, reach=reach,
             strength=strength,
@@ -111,6 +113,7 @@ def _published(weights: SvdWeights, dtype: torch.dtype, reach: Reach, strength: 
         image_encoder=None if encoder is None else part_settings(encoder, "CLIPVisionModelWithProjection"),
     )
     network = empty_network(sizes, reach=reach, strength=strength)
+    refuse_weights_that_do_not_fit(network, dtype)
     folders = {"unet": unet, "reference": reference, "vae": vae} | ({} if encoder is None else {"encoder": encoder})
     files = {name: weights_files(folder) for name, folder in folders.items()}
     fit_tensors(network.unet.net, _widened(read_tensors(files["unet"])), str(unet), dtype)

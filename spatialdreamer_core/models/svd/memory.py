@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from spatialdreamer_core.errors import ConfigError
 from spatialdreamer_core.models.svd.network import SvdNetwork
 from spatialdreamer_core.models.svd.sizes import Sizes
 
@@ -25,11 +26,6 @@ class Need:
 
     weights: int
     window: int
-
-    @property
-    def total(self) -> int:
-        """Both."""
-        return self.weights + self.window
 
 
 def memory_need(
@@ -65,15 +61,41 @@ def activation_elements(sizes: Sizes, frames: int, reference_frames: int, rows: 
     return most * (skips + UNET_WORKSPACE * maps[0]) + (frames + reference_frames) * recorded
 
 
+def refuse_weights_that_do_not_fit(network: SvdNetwork, dtype: torch.dtype) -> None:
+    """Count the weights of a network that is still empty.
+
+    Args:
+        network: On the meta device, mostly.
+        dtype: That its weights will be in.
+
+    Raises:
+        ConfigError: If this machine has not the memory to load them.
+    """
+    wanted = sum(p.numel() for p in network.parameters()) * torch.finfo(dtype).bits // 8
+    there = free_bytes(torch.device("cpu"), 1.0)
+    if there is not None and wanted > there:
+        raise ConfigError(
+            f"svd: its weights take {gib(wanted)} as {str(dtype).removeprefix('torch.')}, {gib(there)} of memory are "
+            "free; load them on a larger machine, or for use (not training) as bfloat16"
+        )
+
+
+def gib(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 2**30:.1f} GiB"
+
+
 def free_bytes(device: torch.device, fraction: float) -> int | None:
-    """What may be used: that share of a GPU's memory, or the memory that Linux calls available; None if unknown.
+    """What may be used beside what is: of a GPU's memory, or the memory that Linux calls available; None if unknown.
 
     Args:
         device: Where.
-        fraction: Of all of the GPU's memory, in (0, 1].
+        fraction: Of all of the GPU's memory that this process may have, in (0, 1].
     """
     if device.type == "cuda":
-        return int(fraction * torch.cuda.mem_get_info(device)[1])
+        free, total = torch.cuda.mem_get_info(device)
+        used, held = torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device)
+        return min(int(fraction * total) - used, free + held - used)
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:

@@ -17,6 +17,7 @@ from spatialdreamer_core.models.svd.frames import InteractionConfig, Span, meeti
 from spatialdreamer_core.models.svd.injection import Interaction, Reach
 from spatialdreamer_core.models.svd.load import SvdWeights, load_network
 from spatialdreamer_core.models.svd.loss import LossConfig, svd_loss
+from spatialdreamer_core.models.svd.memory import free_bytes, gib
 from spatialdreamer_core.models.svd.network import SvdNetwork
 from spatialdreamer_core.models.svd.sampler import SamplerConfig, Seen, denoise
 from spatialdreamer_core.models.svd.stages import stage_weights
@@ -28,6 +29,8 @@ from spatialdreamer_core.training.stereo.recipe import Batches, Validation
 VALIDATION_SEED = 20_261_126
 VALIDATION_CLIPS = 4
 FRAMES = {1: 1, 2: 14}
+TRAINED_BYTES = 16
+"""Of every trained weight beside itself: its gradient, the two of AdamW, its average."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +130,21 @@ class SvdRecipe:
         return loaded.network
 
     def trainable(self, net: nn.Module) -> list[nn.Parameter]:
-        """See ``models.svd.stages``."""
-        return list(stage_weights(cast(SvdNetwork, net), self._config.stage).values())
+        """See ``models.svd.stages``.
+
+        Raises:
+            ConfigError: If the device has no memory for what training keeps of every weight.
+        """
+        network = cast(SvdNetwork, net)
+        trained = list(stage_weights(network, self._config.stage).values())
+        kept = TRAINED_BYTES if self._config.ema else TRAINED_BYTES - 4
+        wanted, there = kept * sum(p.numel() for p in trained), free_bytes(network.no_image.device, 1.0)
+        if there is not None and wanted > there:
+            raise ConfigError(
+                f"svd: stage {self._config.stage} keeps {kept} bytes more of each weight that it trains, "
+                f"{gib(wanted)}, and {gib(there)} are free; train on a larger device, or without an average (--ema 0)"
+            )
+        return trained
 
     def batches(self, rank: int, world: int) -> Batches:
         """Clips of make-pairs."""

@@ -12,6 +12,7 @@ pytest.importorskip("diffusers")
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from spatialdreamer_core.errors import ConfigError, StoreError, WeightsError  # noqa: E402
+from spatialdreamer_core.models.svd import memory  # noqa: E402
 from spatialdreamer_core.models.svd.checkpoint import load_trained, save_trained  # noqa: E402
 from spatialdreamer_core.models.svd.load import SvdWeights, load_network  # noqa: E402
 from spatialdreamer_core.models.svd.sizes import Sizes, tiny_sizes  # noqa: E402
@@ -146,6 +147,15 @@ def test_nothing_is_downloaded_unless_allowed(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ConfigError, match="stable-video-diffusion-img2vid is not here; allow the network"):
         load_network(SvdWeights())
+
+
+def test_memory_too_small_for_the_weights_is_told_before_they_are_read(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda *_: 1 << 20)
+    for name in ("random-tiny", str(trained)):
+        with pytest.raises(ConfigError, match=r"its weights take 0\.0 GiB as float32, 0\.0 GiB of memory are free"):
+            load_network(SvdWeights(name=name))
 
 
 def test_parts_that_do_not_fit_each_other_are_refused() -> None:

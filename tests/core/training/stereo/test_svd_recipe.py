@@ -16,6 +16,7 @@ from spatialdreamer_core.models.svd.examples import PairClip, example_of  # noqa
 from spatialdreamer_core.models.svd.load import SvdWeights, load_network  # noqa: E402
 from spatialdreamer_core.models.svd.stages import is_temporal  # noqa: E402
 from spatialdreamer_core.store.place import Place  # noqa: E402
+from spatialdreamer_core.training.stereo import svd_recipe  # noqa: E402
 from spatialdreamer_core.training.stereo.config import Pace, TrainConfig  # noqa: E402
 from spatialdreamer_core.training.stereo.loop import Loop  # noqa: E402
 from spatialdreamer_core.training.stereo.peers import Peers  # noqa: E402
@@ -111,6 +112,12 @@ def test_the_strength_that_is_told_is_the_kind_that_the_network_has() -> None:
     latent = example_of(tiny(), clip).condition.strength
     assert latent is not None
     assert latent.item() > 0.25
+
+
+def test_memory_too_small_for_what_training_keeps_is_told(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(svd_recipe, "free_bytes", lambda *_: 1 << 20)
+    with pytest.raises(ConfigError, match=r"stage 1 keeps 16 bytes more of each weight that it trains, 0.* GiB, and"):
+        create_recipe(config).trainable(tiny())
 
 
 def test_settings_and_data_that_cannot_be_are_refused(config: TrainConfig, tmp_path: Path) -> None:
