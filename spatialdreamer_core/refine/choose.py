@@ -24,7 +24,7 @@ EARNS_FROM = 0.0015
 WINDOW_BYTES = 4 << 30
 """Full-size frames that wait for a refiner stay below this; larger pictures go without."""
 
-EDGE_PX = 3
+EDGE_PX = 4
 """Columns of a small depth map over which an edge falls: it is blurred until the full-size picture sharpens it."""
 _PER_OCTAVE, _SMALLEST, _OCTAVES = 8, 2.0**-20, 36
 _BINS = _PER_OCTAVE * _OCTAVES
