@@ -155,7 +155,7 @@ def main() -> None:
             say(
                 f"| {name} | {' | '.join(cells)} | {taken:.1f} | {max(by_flops, by_bytes) / taken:.2f} | {peak:.2f} |\n"
             )
-    say(f"memory at work told before: {need.window / 2**30:.2f} GiB\n")
+    say(f"memory told before: {need.window / 2**30:.2f} GiB\n")
 
 
 def _peak_bytes() -> int:

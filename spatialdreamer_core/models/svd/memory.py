@@ -6,13 +6,16 @@ from pathlib import Path
 import torch
 
 from spatialdreamer_core.errors import ConfigError
-from spatialdreamer_core.models.svd.network import SvdNetwork
+from spatialdreamer_core.models.svd.network import ENCODED_AT_ONCE, SvdNetwork
 from spatialdreamer_core.models.svd.sizes import Sizes
 
 UNET_WORKSPACE = 20
 """Maps of the widest level that live at once in the U-Net: a gated feed-forward with its input and residuals."""
-VAE_WORKSPACE = 9
-"""Maps of full size that live at once in the autoencoder, in units of its first level's channels."""
+ENCODER_WORKSPACE, DECODER_WORKSPACE = 5, 12
+"""Maps of full size that live at once in the autoencoder, in units of its first level's channels: what
+``benchmarks.svd`` measured, 3.9 and 10.6, and some more."""
+BESIDE = 256 << 20
+"""What libraries keep for themselves; measured, 150 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +47,9 @@ def memory_need(
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     size = torch.finfo(network.dtype).bits // 8
     unet = activation_elements(network.sizes, frames, reference_frames, rows, columns)
-    pixels = rows * columns * decode_at_once
-    vae = VAE_WORKSPACE * int(network.sizes.vae["block_out_channels"][0]) * pixels
-    return Need(weights, size * max(unet, vae))
+    at_once = max(ENCODER_WORKSPACE * min(ENCODED_AT_ONCE, reference_frames), DECODER_WORKSPACE * decode_at_once)
+    vae = int(network.sizes.vae["block_out_channels"][0]) * rows * columns * at_once
+    return Need(weights, size * max(unet, vae) + BESIDE)
 
 
 def activation_elements(sizes: Sizes, frames: int, reference_frames: int, rows: int, columns: int) -> int:

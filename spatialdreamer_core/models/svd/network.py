@@ -12,6 +12,8 @@ from spatialdreamer_core.models.svd.library import AutoencoderKLTemporalDecoder,
 from spatialdreamer_core.models.svd.sizes import SIZES, Sizes
 from spatialdreamer_core.models.svd.unet import RefinerNet, StereoUNet, StrengthKind
 
+ENCODED_AT_ONCE = 4
+"""Frames in the encoder at a time."""
 FROZEN = ("vae", "image_encoder")
 """Parts that no stage trains."""
 
@@ -54,7 +56,7 @@ class SvdNetwork(nn.Module):
         self.reference.net.enable_gradient_checkpointing()
 
     @torch.no_grad()
-    def encode(self, frames: Tensor, at_once: int = 4) -> Tensor:
+    def encode(self, frames: Tensor, at_once: int = ENCODED_AT_ONCE) -> Tensor:
         """Give [B, T, 4, H / 8, W / 8] latents, not scaled, of [B, T, 3, H, W] frames in [0, 1].
 
         Args:
