@@ -6,7 +6,8 @@ runs narrower than ``LEAST_HOLE_PX`` keep their fill.
 
 Colour: a network may be off by a little, all over. What is painted within ``MATCH_PX`` of the background's end of a run
 is compared with what is seen within as many pixels outside; the mean over the runs of the same hole within
-``MATCH_ROWS`` rows is added to the run. It is bounded, and a hole of few rows is moved by less, so it cannot flicker.
+``MATCH_ROWS`` rows is added to the run, as far as it is not small. It is bounded, and a hole of few rows is moved by
+less, so it cannot flicker.
 """
 
 from collections.abc import Sequence
@@ -27,14 +28,15 @@ from spatialdreamer_core.video.source import ColourInfo
 
 PASTE_VERSION = 1
 """Raise when pasting gives other bytes for the same patches."""
-FEATHER_PX = 3
+FEATHER_PX = 2
 """Pixels from the rim, city block, over which the painting is faded in."""
 MATCH_PX = 3
-MATCH_ROWS = 12
-MATCH_PRIOR_ROWS = 4.0
+MATCH_ROWS = 24
+MATCH_PRIOR_ROWS = 8.0
 """So many rows without a difference are added to the mean."""
-MATCH_MOST = 8.0
-"""Largest change of a colour, 8-bit levels."""
+MATCH_FREE, MATCH_MOST = 2.0, 8.0
+"""Smallest difference that is mended, to that much, and largest change of a colour; 8-bit levels. Smaller differences
+are of what is shown there: to take them out as well costs a tenth of a decibel on real pairs."""
 _OUTLIER = 24.0  # a difference larger than this is of things, not of colour; 8-bit levels
 
 
@@ -276,7 +278,7 @@ def _compare_rims(planes: Any, source_x: Any, holes: Any, layout: Any, apart: An
 @njit(cache=True, nogil=True)
 def _shift_colours(runs: Any, wide: Any, pixels: Any, found: Any) -> None:
     apart, counts, levels = found
-    most = np.float32(MATCH_MOST) * levels
+    free, most = np.float32(MATCH_FREE) * levels, np.float32(MATCH_MOST) * levels
     begin = 0
     for n in range(wide.size):
         i = wide[n]
@@ -299,7 +301,8 @@ def _shift_colours(runs: Any, wide: Any, pixels: Any, found: Any) -> None:
             for c in range(3):
                 total[c] += w * apart[m, c]
         for c in range(3):
-            move = min(max(total[c] / weight, -most), most)
+            size = min(max(abs(total[c] / weight) - free, np.float32(0.0)), most)
+            move = size if total[c] > 0 else -size
             for p in range(pixels.offset[i], pixels.offset[i + 1]):
                 pixels.colour[p, c] += move
 
