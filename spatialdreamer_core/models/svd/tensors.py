@@ -43,7 +43,7 @@ def weights_files(folder: Path) -> list[Path]:
     """The safetensors of a part: one file, several with an index, or those of half precision.
 
     Raises:
-        WeightsError: If there are none.
+        WeightsError: If there are none, or the index is damaged.
     """
     for stem in (name + variant for variant in ("", ".fp16") for name in _STEMS):
         if (whole := folder / f"{stem}.safetensors").is_file():
@@ -51,8 +51,7 @@ def weights_files(folder: Path) -> list[Path]:
         base, _, variant = stem.partition(".")
         index = folder / f"{base}.safetensors.index{f'.{variant}' if variant else ''}.json"
         if index.is_file():
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-            return [folder / name for name in names]
+            return _indexed(index)
     pickled = sorted(path.name for path in folder.glob("*") if path.suffix in _PICKLED)
     if pickled:
         raise WeightsError(
@@ -60,6 +59,17 @@ def weights_files(folder: Path) -> list[Path]:
             "give the same weights as safetensors"
         )
     raise WeightsError(f"svd: no *.safetensors in {folder}; give the folder of a whole model")
+
+
+def _indexed(index: Path) -> list[Path]:
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"svd: {index} cannot be read ({type(error).__name__}); get it again") from error
+    outside = [name for name in names if not isinstance(name, str) or Path(name).name != name]
+    if outside:
+        raise WeightsError(f"svd: {index} names {outside[0]}, which is no file beside it; get it again")
+    return [index.parent / name for name in names]
 
 
 def read_tensors(files: Iterable[Path]) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from spatialdreamer_core.models.svd import memory  # noqa: E402
 from spatialdreamer_core.models.svd.checkpoint import load_trained, save_trained  # noqa: E402
 from spatialdreamer_core.models.svd.load import SvdWeights, load_network  # noqa: E402
 from spatialdreamer_core.models.svd.sizes import Sizes, tiny_sizes  # noqa: E402
+from spatialdreamer_core.models.svd.tensors import read_tensors, weights_files  # noqa: E402
 from tests.core.models.svd.made import published_folders, tiny  # noqa: E402
 
 MODEL = "diffusion_pytorch_model"
@@ -109,6 +110,27 @@ def test_pickled_weights_alone_are_refused(published: tuple[Path, Path], tmp_pat
     (folder / "unet" / f"{MODEL}.bin").unlink()
     with pytest.raises(WeightsError, match=r"no \*\.safetensors"):
         load_network(SvdWeights(unet=str(folder), reference=str(published[1])))
+
+
+def test_weights_in_several_files_are_read_by_their_index_and_none_from_elsewhere(
+    published: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder = copied(published[0], tmp_path) / "vae"
+    whole = load_file(folder / f"{MODEL}.safetensors")
+    (folder / f"{MODEL}.safetensors").unlink()
+    names = {name: f"part-{number % 2}.safetensors" for number, name in enumerate(sorted(whole))}
+    for file in set(names.values()):
+        save_file({name: whole[name] for name in whole if names[name] == file}, folder / file)
+    index = folder / f"{MODEL}.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": names}))
+    assert read_tensors(weights_files(folder)).keys() == whole.keys()
+    (folder / "part-1.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"part-1\.safetensors is missing"):
+        read_tensors(weights_files(folder))
+    for text, words in (("{", "cannot be read"), ('{"weight_map": {"a": "../x.safetensors"}}', "no file beside it")):
+        index.write_text(text)
+        with pytest.raises(WeightsError, match=words):
+            weights_files(folder)
 
 
 def test_a_cut_file_is_named(published: tuple[Path, Path], tmp_path: Path) -> None:
