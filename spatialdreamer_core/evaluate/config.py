@@ -26,8 +26,8 @@ class Method:
         kind: ``identity`` (the left view), ``warp`` (holes stay black), ``fill`` (warp and fill) or ``views`` (ready
             ones from a folder).
         fill: For ``fill``: how holes are painted.
-        refine: For ``fill``: the network that paints over it, ``mini`` or a folder with the files of another one of its
-            kind; None for none.
+        refine: For ``fill``: the network that paints over it, ``mini`` or a folder with weights of another one or of
+            ``svd``; None for none.
         folder: For ``views``: where they lie.
         depth: Where own depth comes from; None takes the run's.
     """

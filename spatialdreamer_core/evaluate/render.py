@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spatialdreamer_core.config import FillConfig
+from spatialdreamer_core.config import FillConfig, RefineConfig, SvdConfig
 from spatialdreamer_core.convert.eyes import REVEAL_FRAMES
 from spatialdreamer_core.convert.small import small_size
 from spatialdreamer_core.errors import MaterialError
@@ -21,6 +21,7 @@ from spatialdreamer_core.geometry.splat import forward_map, resample
 from spatialdreamer_core.refine.mini import MiniRefiner
 from spatialdreamer_core.refine.paste import paste
 from spatialdreamer_core.refine.protocol import RefineFrame, Refiner, RefineShot
+from spatialdreamer_core.refine.registry import SVD_FILE, create_refiner
 from spatialdreamer_core.video.frames import Frame
 from spatialdreamer_core.video.rgb_planes import RGB_COLOUR, RGB_PLANES, rgb_frame, rgb_picture
 
@@ -80,12 +81,22 @@ def render_right(left: Clip, disparity: Sequence[F32], method: Method, refiner: 
 
 
 def open_refiner(name: str) -> Refiner:
-    """Load the network of a method: ``mini``, or the folder of another one of its kind.
+    """Load the network of a method: ``mini``, or a folder with weights of another one or of ``svd``.
+
+    ``svd`` takes the GPU if there is one; named here, it may run without.
 
     Raises:
-        ConfigError: If its files are missing or not what they should be.
+        ConfigError: If files are missing or not what they should be.
+        WeightsError: If those of ``svd`` are.
     """
-    return MiniRefiner(None if name == "mini" else Path(name))
+    if not Path(name, SVD_FILE).is_file():
+        return MiniRefiner(None if name == "mini" else Path(name))
+    import torch
+
+    config = RefineConfig(name="svd", weights=name, svd=SvdConfig(on_cpu=True))
+    refiner = create_refiner(config, "cuda" if torch.cuda.is_available() else "cpu")
+    assert refiner is not None, "svd is never none"
+    return refiner
 
 
 def _shot(disparity: Sequence[F32]) -> RefineShot:

@@ -12,6 +12,7 @@ pytest.importorskip("diffusers")
 
 from spatialdreamer_core.config import RefineConfig, SvdConfig  # noqa: E402
 from spatialdreamer_core.errors import ConfigError, RefineError, WeightsError  # noqa: E402
+from spatialdreamer_core.evaluate.render import open_refiner  # noqa: E402
 from spatialdreamer_core.models.svd.checkpoint import save_trained  # noqa: E402
 from spatialdreamer_core.models.svd.frames import (  # noqa: E402
     InteractionConfig,
@@ -31,6 +32,7 @@ from spatialdreamer_core.refine.registry import create_refiner, found_name, fram
 from spatialdreamer_core.refine.svd import SvdRefiner  # noqa: E402
 from spatialdreamer_core.refine.svd_stream import SvdStream, rgb_of  # noqa: E402
 from spatialdreamer_core.refine.svd_tiles import SvdTiles  # noqa: E402
+from spatialdreamer_core.video.rgb_planes import RGB_COLOUR, rgb_frame  # noqa: E402
 from tests.core.geometry.world import World  # noqa: E402
 from tests.core.refine import made  # noqa: E402
 from tests.core.refine.made import COLOUR, assert_same_outside, refine_frame  # noqa: E402
@@ -261,6 +263,7 @@ def test_convert_s_settings_lead_to_it_by_name_or_by_what_the_folder_of_weights_
     assert found_name(by_folder) == "svd"
     refiner = create_refiner(by_folder)
     assert isinstance(refiner, SvdRefiner)
+    assert isinstance(open_refiner(str(folder)), SvdRefiner)
     assert frame_deadline_s(by_folder) > 60 > frame_deadline_s(RefineConfig(name="mini"))
     with pytest.raises(ConfigError, match="none of its weights ship; name a folder that `spatialdreamer train"):
         create_refiner(RefineConfig(name="svd", svd=CONFIG))
@@ -271,3 +274,6 @@ def test_convert_s_settings_lead_to_it_by_name_or_by_what_the_folder_of_weights_
 def test_colours_are_those_of_the_planes() -> None:
     frame = WORLD.left(0)
     np.testing.assert_allclose(rgb_of(frame, COLOUR).mean(), made.rgb_of(frame).clip(0, 1).mean(), atol=0.01)
+    picture = np.random.default_rng(0).integers(0, 256, (6, 10, 3), np.uint8)
+    rgb = rgb_of(rgb_frame(picture), RGB_COLOUR)
+    np.testing.assert_allclose(rgb.transpose(1, 2, 0) * 255, picture, atol=1e-3)
