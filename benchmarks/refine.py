@@ -169,7 +169,7 @@ def operations(path: Path) -> tuple[float, float]:
     import onnx
     from onnx import numpy_helper, shape_inference
 
-    graph = shape_inference.infer_shapes(onnx.load(str(path))).graph
+    graph = shape_inference.infer_shapes(onnx.load(str(path)), data_prop=True).graph
     shapes = {t.name: tuple(t.dims) for t in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
         shapes[value.name] = tuple(d.dim_value for d in value.type.tensor_type.shape.dim)

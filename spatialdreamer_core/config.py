@@ -175,7 +175,7 @@ class RefineConfig:
             elsewhere; ``auto`` goes by quality: ``fast`` takes ``mini`` where a shot earns it, ``best`` the best
             network present for every shot, and without weights both go without.
         least_hole_share: What a shot earns it with: share of the picture, [0, 1], that its plan expects in holes at
-            least 4 pixels wide between near and far things. None is 0.0015 for ``auto`` with quality ``fast`` and else
+            least 4 pixels wide between near and far things. None is 0.005 for ``auto`` with quality ``fast`` and else
             0, which refines every shot.
         borders: Whether the strips that come in at the picture's sides are painted as well: nobody can know what is
             there, and often they are most of the holes. None leaves them out for ``auto`` with quality ``fast``.

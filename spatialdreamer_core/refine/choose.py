@@ -19,7 +19,7 @@ from spatialdreamer_core.geometry.disparity import ShotStereo
 from spatialdreamer_core.refine.protocol import LEAST_HOLE_PX, Refiner
 from spatialdreamer_core.video.frames import PixelFormat
 
-EARNS_FROM = 0.0015
+EARNS_FROM = 0.005
 """Share of the picture in wide holes from which a shot earns ``mini`` with quality ``fast``."""
 WINDOW_BYTES = 4 << 30
 """Full-size frames that wait for a refiner stay below this; larger pictures go without."""

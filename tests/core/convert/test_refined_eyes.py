@@ -121,7 +121,7 @@ def test_the_plan_records_which_shots_are_refined_and_why(
     assert shot.refined
     found = float(np.mean([wide_holes(one) for one in made(plan, refiner, 0, 4)]))
     assert 0.5 * found < (shot.hole_share or 0) < 2.5 * found  # where everything is edge, one hides the other's hole
-    assert shot.refine_reason == f"holes {100 * (shot.hole_share or 0):.2f} % of the picture, 0.15 % earn it"
+    assert shot.refine_reason == f"holes {100 * (shot.hole_share or 0):.2f} % of the picture, 0.50 % earn it"
     assert 0 < shot.geometric < 0.1
     assert plan_from_bytes(plan_to_bytes(plan), "plan.npz").shots == plan.shots
     (none,) = planned(tmp_path, None).shots

@@ -91,8 +91,8 @@ def test_holes_narrower_than_four_pixels_and_flat_shots_count_nothing():
 def test_fast_refines_the_shots_that_earn_it_and_best_every_one():
     auto = RefineConfig()
     earned, idle = (choose(share, auto, "fast", Wide(), ONE_FRAME) for share in (EARNS_FROM, 0.9 * EARNS_FROM))
-    assert (earned.refined, earned.reason) == (True, "holes 0.15 % of the picture, 0.15 % earn it")
-    assert (idle.refined, idle.reason) == (False, "holes 0.14 % of the picture, 0.15 % earn it")
+    assert (earned.refined, earned.reason) == (True, "holes 0.50 % of the picture, 0.50 % earn it")
+    assert (idle.refined, idle.reason) == (False, "holes 0.45 % of the picture, 0.50 % earn it")
     assert choose(0.0, auto, "best", Wide(), ONE_FRAME).refined
     assert choose(0.0, RefineConfig(name="mini"), "fast", Wide(), ONE_FRAME).refined
     assert not choose(0.01, RefineConfig(name="mini", least_hole_share=0.02), "best", Wide(), ONE_FRAME).refined
