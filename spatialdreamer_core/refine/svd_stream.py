@@ -31,15 +31,11 @@ class _Held:
     """What is kept of a frame until its windows are done.
 
     Attributes:
-        left: [3, H, W] float16 RGB in [0, 1], padded.
-        right: The same of the made eye.
-        mask: [H, W] True in holes, padded.
+        frame: As it came; nothing is copied.
         needed: Tiles.
     """
 
-    left: NDArray[np.float16]
-    right: NDArray[np.float16]
-    mask: NDArray[np.bool_]
+    frame: RefineFrame
     needed: NDArray[np.bool_]
 
 
@@ -63,7 +59,7 @@ class SvdStream:
     def push(self, frame: RefineFrame) -> Iterator[Painted]:
         """See ``RefineStream.push``."""
         if any(frame.index in met.frames for _, met in self._left):
-            self._held[frame.index] = self._hold(frame)
+            self._held[frame.index] = _Held(frame, self._grid.needed(frame, borders=self._shot.borders))
         while self._left and max(self._left[0][1].frames) <= frame.index:
             number, met = self._left.pop(0)
             self._paint(number, met)
@@ -73,16 +69,6 @@ class SvdStream:
         while self._next < min(undone, self._end, frame.index + 1):
             yield Painted(self._next, tuple(self._patches.pop(self._next, [])))
             self._next += 1
-
-    def _hold(self, frame: RefineFrame) -> _Held:
-        rows, columns = self._grid.padded
-        below, beside = rows - self._grid.height, columns - self._grid.width
-        pictures = [
-            np.pad(rgb_of(eye, self._shot.colour), ((0, 0), (0, below), (0, beside)), mode="edge").astype(np.float16)
-            for eye in (frame.left, frame.right)
-        ]
-        mask = np.pad(np.isnan(frame.source_x), ((0, below), (0, beside)))
-        return _Held(pictures[0], pictures[1], mask, self._grid.needed(frame, borders=self._shot.borders))
 
     def _paint(self, number: int, met: Meeting) -> None:
         window = self._windows[number]
@@ -105,7 +91,8 @@ class SvdStream:
         """[T, 4, rows, columns] scaled latents of the whole padded picture, zero where no tile lies."""
         network, config, step = self._network, self._config, self._network.sizes.latent_step
         frames = window.stop - window.start
-        middle = self._tensor([held[frames // 2].left])[:, 0, :, : self._grid.height, : self._grid.width]
+        picture = rgb_of(held[frames // 2].frame.left, self._shot.colour, self._grid.height)
+        middle = torch.from_numpy(picture)[None].to(self._device)
         embedding = network.embed(middle)
         seen = {tile: self._see(tile, held, frames) for tile in tiles}
         strength = self._strength(list(seen.values()))
@@ -144,15 +131,21 @@ class SvdStream:
                         self._patches.setdefault(window.start + place, []).append(patch)
 
     def _see(self, tile: tuple[int, int], held: list[_Held], frames: int) -> Seen:
-        rows, columns = slice(*self._grid.rows[tile[0]]), slice(*self._grid.columns[tile[1]])
-        rendered = self._tensor([one.right[:, rows, columns] for one in held[:frames]])
-        reference = self._tensor([one.left[:, rows, columns] for one in held])
-        mask = torch.from_numpy(np.stack([one.mask[rows, columns] for one in held[:frames]]))[None, :, None]
-        return see(self._network, rendered, mask.to(self._device), reference)
+        rows, columns = self._grid.rows[tile[0]], self._grid.columns[tile[1]]
+        rendered = self._tensor([one.frame.right for one in held[:frames]], rows, columns)
+        reference = self._tensor([one.frame.left for one in held], rows, columns)
+        holes = [np.isnan(_part(one.frame.source_x, rows, columns)) for one in held[:frames]]
+        mask = np.zeros((frames, rows.stop - rows.start, columns.stop - columns.start), np.bool_)
+        mask[:, : holes[0].shape[0], : holes[0].shape[1]] = holes
+        told = torch.from_numpy(mask)[None, :, None].to(self._device)
+        return see(self._network, rendered, told, reference)
 
-    def _tensor(self, pictures: list[NDArray[np.float16]]) -> Tensor:
-        """[1, F, 3, H, W] float32 on the device."""
-        return torch.from_numpy(np.stack(pictures))[None].to(self._device).float()
+    def _tensor(self, frames: list[Frame], rows: Span, columns: Span) -> Tensor:
+        """[1, F, 3, h, w] float32 on the device: a tile of each frame, beyond the picture its border."""
+        parts = [rgb_of(_tile(frame, rows, columns), self._shot.colour, self._grid.height) for frame in frames]
+        below, beside = (s.stop - s.start - n for s, n in zip((rows, columns), parts[0].shape[1:], strict=True))
+        padded = np.pad(np.stack(parts), ((0, 0), (0, 0), (0, below), (0, beside)), mode="edge")
+        return torch.from_numpy(padded)[None].to(self._device)
 
     def _strength(self, seen: list[Seen]) -> Tensor:
         """[1] what the user set, or what the views say."""
@@ -182,15 +175,33 @@ def interaction_of(config: SvdConfig) -> InteractionConfig:
     )
 
 
-def rgb_of(frame: Frame, colour: ColourInfo) -> F32:
-    """[3, H, W] non-linear RGB in [0, 1], chroma brought to luma's size in straight lines."""
-    matrix, offset = rgb_matrix(frame.format.bits, colour, frame.height)
+def rgb_of(frame: Frame, colour: ColourInfo, picture_height: int) -> F32:
+    """[3, H, W] non-linear RGB in [0, 1], chroma brought to luma's size in straight lines.
+
+    Args:
+        frame: A picture or a part of one.
+        colour: Decides matrix and range.
+        picture_height: Rows of the whole picture, which decide an unspecified matrix.
+    """
+    matrix, offset = rgb_matrix(frame.format.bits, colour, picture_height)
     size = frame.width, frame.height
     planes = [frame.y, *(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR) for plane in (frame.u, frame.v))]
     yuv = np.stack([plane.astype(np.float32) for plane in planes])
     scaled = matrix.astype(np.float32)
     rgb = np.tensordot(scaled, yuv, 1) - (scaled @ offset.astype(np.float32))[:, None, None]
     return np.asarray(np.clip(rgb, 0, 1), np.float32)
+
+
+def _tile(frame: Frame, rows: Span, columns: Span) -> Frame:
+    """A tile's part of a frame, as far as the picture goes; tiles begin at multiples of 8, so chroma's sites do too."""
+    down, across = frame.format.sub_y, frame.format.sub_x
+    chroma = Span(rows.start // down, -(-rows.stop // down)), Span(columns.start // across, -(-columns.stop // across))
+    y, u, v = _part(frame.y, rows, columns), _part(frame.u, *chroma), _part(frame.v, *chroma)
+    return Frame(y, u, v, frame.format, frame.pts)
+
+
+def _part(plane: NDArray[Any], rows: Span, columns: Span) -> NDArray[Any]:
+    return plane[rows.start : rows.stop, columns.start : columns.stop]
 
 
 def _mean_of_cells(weight: F32, step: int) -> F32:

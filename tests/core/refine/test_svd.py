@@ -273,7 +273,9 @@ def test_convert_s_settings_lead_to_it_by_name_or_by_what_the_folder_of_weights_
 
 def test_colours_are_those_of_the_planes() -> None:
     frame = WORLD.left(0)
-    np.testing.assert_allclose(rgb_of(frame, COLOUR).mean(), made.rgb_of(frame).clip(0, 1).mean(), atol=0.01)
+    np.testing.assert_allclose(
+        rgb_of(frame, COLOUR, frame.height).mean(), made.rgb_of(frame).clip(0, 1).mean(), atol=0.01
+    )
     picture = np.random.default_rng(0).integers(0, 256, (6, 10, 3), np.uint8)
-    rgb = rgb_of(rgb_frame(picture), RGB_COLOUR)
+    rgb = rgb_of(rgb_frame(picture), RGB_COLOUR, 6)
     np.testing.assert_allclose(rgb.transpose(1, 2, 0) * 255, picture, atol=1e-3)

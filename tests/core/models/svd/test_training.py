@@ -111,6 +111,17 @@ def test_checkpointing_activations_changes_no_gradient() -> None:
         torch.testing.assert_close(grad, grads[1][name], msg=name)
 
 
+def test_half_precision_gives_nearly_the_same_loss() -> None:
+    network = tiny().train()
+    losses = []
+    for half in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            found = svd_loss(network, example(network), torch.Generator().manual_seed(0), LossConfig())
+        losses.append(found["error"].item())
+    assert losses[0] != losses[1]
+    assert abs(losses[1] / losses[0] - 1) < 0.05
+
+
 def test_settings_that_mean_nothing_are_refused() -> None:
     with pytest.raises(ConfigError, match="dropout"):
         LossConfig(dropout=1.0)
