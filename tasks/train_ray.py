@@ -103,17 +103,23 @@ def train_on_ray(
     failure: list[BaseException] = []
     fitting = threading.Thread(target=_fit, args=(training, mailbox, failure), daemon=True)
     fitting.start()
-    while fitting.is_alive():
-        fitting.join(POLL_S)
-        for event in ray.get(mailbox.collect.remote(stop())):
+    try:
+        while fitting.is_alive():
+            fitting.join(POLL_S)
+            for event in ray.get(mailbox.collect.remote(stop())):
+                on_progress(event)
+        for event in ray.get(mailbox.collect.remote(False)):
             on_progress(event)
-    for event in ray.get(mailbox.collect.remote(False)):
-        on_progress(event)
-    ended: tuple[TrainReport | None, SpatialDreamerError | None] = ray.get(mailbox.result.remote())
-    report, error = ended
-    ray.kill(mailbox)
-    if error is not None:
-        raise error
+        ended: tuple[TrainReport | None, SpatialDreamerError | None] = ray.get(mailbox.result.remote())
+        ray.kill(mailbox)
+    except ray.exceptions.RayError as error:
+        raise TrainingError(
+            f"training in {training.output}: Ray's processes went away ({type(error).__name__}); what was saved is in "
+            "checkpoints/, so run the same command again"
+        ) from error
+    report, raised = ended
+    if raised is not None:
+        raise raised
     if report is None:
         reason = " ".join(str(failure[0] if failure else "no report").split())[-300:]
         raise TrainingError(

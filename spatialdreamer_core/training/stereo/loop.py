@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
-from spatialdreamer_core.errors import SpatialDreamerError, TrainingError
+from spatialdreamer_core.errors import ConfigError, SpatialDreamerError, TrainingError
 from spatialdreamer_core.store.place import Place
 from spatialdreamer_core.training.stereo.checkpoints import checkpoint_key, newest_checkpoint, save_checkpoint
 from spatialdreamer_core.training.stereo.config import Pace, TrainConfig
@@ -53,13 +53,13 @@ class Loop:
         self._training = Training(recipe, config, peers)
         state = newest_checkpoint(place, peers.device, self._say)
         if state is not None:
-            changed = self._training.load(state)
+            changed = self._taken_up(state)
             self._say("; ".join([f"going on after step {self._training.step} of {config.steps}", *changed]))
         self._first = self._training.step
         self._journal = Journal(place, self._first, self._say) if peers.writes else None
         self._saved = self._first if state is not None else -1
         self._seen: list[dict[str, Tensor]] = []
-        self._seen_since = self._told = time.monotonic()
+        self._seen_since = self._told = self._begun = time.monotonic()
         self._losses: dict[str, float] = {}
         self._figures: dict[str, float] = {}
         self._samples_s = 0.0
@@ -91,9 +91,15 @@ class Loop:
             figures=self._figures,
         )
 
+    def _taken_up(self, state: dict[str, Any]) -> list[str]:
+        try:
+            return self._training.load(state)
+        except ConfigError as error:
+            raise ConfigError(f"output {self._place}: {error}") from error
+
     def _steps(self) -> str:
         pace, training = self._pace, self._training
-        self._seen_since = time.monotonic()
+        self._seen_since = self._begun = time.monotonic()
         while training.step < self._config.steps:
             self._seen.append(self._one_step())
             done = training.step == self._config.steps
@@ -213,14 +219,17 @@ class Loop:
 
     def _tell(self) -> None:
         made = self._training.step - self._first
-        per_step = (time.monotonic() - self._started) / made if made else None
+        per_step = (time.monotonic() - self._begun) / made if made else None
         left = self._config.steps - self._training.step
         self._told = time.monotonic()
-        losses = self._losses or {name: float(value) for name, value in self._seen[-1].items()}
+        losses, speed = self._losses, self._samples_s
+        if not losses:  # before the first line of the curve
+            losses = {name: float(value) for name, value in self._seen[-1].items()}
+            speed = made * self._config.batch * self._peers.world / (self._told - self._begun)
         self._on_progress(
             TrainProgress(
                 self._training.step, self._config.steps, losses, rate_at(self._training.step, self._config),
-                self._samples_s, None if per_step is None else per_step * left,
+                speed, None if per_step is None else per_step * left,
             )
         )  # fmt: skip
 

@@ -84,7 +84,14 @@ def test_what_is_trained_gets_better_and_all_of_it_is_written(undisturbed: Path)
     assert sheet is not None
     assert sheet.shape == (8, 6, 3)
     assert {path.name for path in (undisturbed / "weights").iterdir()} == {"tiny.safetensors", "tiny.json"}
-    assert list((undisturbed / "tensorboard").iterdir())
+
+
+def test_tensorboard_finds_the_curve_and_the_pictures(undisturbed: Path) -> None:
+    events: Any = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    seen = events.EventAccumulator(str(undisturbed / "tensorboard")).Reload()
+    assert {"loss", "loss_twice", "grad_norm", "rate", "validation/error"} <= set(seen.Tags()["scalars"])
+    assert [event.step for event in seen.Scalars("validation/error")] == [0, 20, 40, 60]
+    assert [event.step for event in seen.Images("pictures")] == [0, 20, 40, 60]
 
 
 def test_a_run_that_left_and_went_on_twice_ends_in_the_same_weights(undisturbed: Path, tmp_path: Path) -> None:
@@ -205,7 +212,7 @@ def test_a_finished_training_is_left_as_it_is(undisturbed: Path) -> None:
 
 
 def test_another_stage_is_not_mixed_into_a_training(undisturbed: Path) -> None:
-    with pytest.raises(ConfigError, match=r"of stage 1, not 2; give another --output"):
+    with pytest.raises(ConfigError, match=r"undisturbed.*of stage 1, not 2; give another --output"):
         trained(undisturbed, replace(CONFIG, stage=2))
 
 
