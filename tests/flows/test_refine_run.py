@@ -51,7 +51,8 @@ def columns(library: Library) -> list[tuple[Any, ...]]:
 def test_every_row_says_what_painted_its_holes_and_why(library: Library, refined: dict[str, Any]) -> None:
     assert library.convert(**refined).clips_failed == 0
     assert [told[:2] for told in columns(library)] == [("mini", "every shot")] * 4
-    assert all(share > 0 and seconds > 0 for _, _, share, seconds in columns(library))
+    assert all(seconds > 0 for _, _, _, seconds in columns(library))
+    assert max(share for _, _, share, _ in columns(library)) > 0  # some clips' holes are too small for a tile
     assert all(row["expected_hole_share"] is not None for row in library.rows())
     assert b"Refined" in library.visible()["report.html"]
     plain = Library(library.films, library.output.with_name("plain"))
@@ -77,7 +78,7 @@ def test_a_lost_segment_is_painted_again_to_the_same_bytes(library: Library, ref
             (library.output / name).write_bytes(data[:-1])  # so that it must be joined again
     folders = {row["source_id"]: row["work_key"] for row in library.rows() if row["source_uri"].endswith("pan.mkv")}
     ((source, key),) = folders.items()
-    place.remove(f".spatialdreamer/work/{key}/{source}/commits/000001.json")
+    place.remove(f".spatialdreamer/work/{key}/{source}/commits/000000.json")
     report = library.convert(**refined)
     assert report.files_done == 2
     assert 0 < report.frames_made < 68
