@@ -28,8 +28,12 @@ from spatialdreamer_core.refine.tiles import TileGrid
 
 FOLDER = Path(__file__).parent.parent / "weights"
 LOOK, PAINT, ABOUT = "mini_look.onnx", "mini_paint.onnx", "mini.json"
-SHA256: dict[str, str] = {}
-"""Of the files that ship, by name; files with other bytes are refused. Empty: none ship."""
+SHA256: dict[str, str] = {
+    "mini_look.onnx": "1d2dbe1684c85831c0493bf25974e5099025662885b3eff436b57d28472483b9",
+    "mini_paint.onnx": "2114f637dbc342a208e13683cd81f197870f6594b281bdef51bd33cdb080a88c",
+    "mini.json": "989b144bde0e00cd44a58bdd0529672b36ebb11a5ba3f1c4c4ad7448dc1352ea",
+}
+"""Of the files that ship, by name; files with other bytes are refused."""
 VERSION = 1
 """Raise when the code gives other colours for the same weights."""
 F32 = NDArray[np.float32]
