@@ -71,8 +71,14 @@ def find_sample(place: Place, key: str) -> Found:
     return found[0]
 
 
-def read_sample(place: Place, file: str, sample: Sample) -> PairSample:
+def read_sample(place: Place, file: str, sample: Sample, *, quick: bool = False) -> PairSample:
     """Read one sample; only its own bytes are fetched.
+
+    Args:
+        place: Of the dataset.
+        file: The shard.
+        sample: From its record.
+        quick: As for ``from_members``.
 
     Raises:
         StoreError: If it is gone or damaged.
@@ -81,4 +87,4 @@ def read_sample(place: Place, file: str, sample: Sample) -> PairSample:
     key, members = read_piece(data, f"{file} at {sample.offset}")
     if key != sample.clip_id:
         raise StoreError(f"{file} at {sample.offset}: holds sample {key}, the record says {sample.clip_id}")
-    return from_members(key, members)
+    return from_members(key, members, quick=quick)

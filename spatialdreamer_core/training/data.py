@@ -215,7 +215,7 @@ class PairsData(IterableDataset[PairsBatch]):
         return collate([self._read_one(where) for where in places])
 
     def _read_one(self, where: _Where) -> PairSample:
-        pair = read_sample(self._place, where.file, where.sample)
+        pair = read_sample(self._place, where.file, where.sample, quick=True)
         if pair.target.shape[:3] != where.size:
             raise StoreError(
                 f"{self.url}/{where.file}: sample {pair.key} has frames, rows, columns {list(pair.target.shape[:3])}, "
@@ -246,8 +246,11 @@ def collate(pairs: Sequence[PairSample]) -> PairsBatch:
 
 
 def _pictures(clips: Sequence[NDArray[np.uint8]]) -> Tensor:
-    stacked = torch.from_numpy(np.stack(clips))  # [B, T, H, W, 3]
-    return stacked.permute(0, 1, 4, 2, 3).to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+    frames, height, width, channels = clips[0].shape
+    stacked = torch.empty((len(clips), frames, channels, height, width))
+    for one, clip in zip(stacked, clips, strict=True):
+        one.copy_(torch.from_numpy(clip).permute(0, 3, 1, 2))  # turned and converted in one pass
+    return stacked.div_(255)
 
 
 def _flow(flows: Sequence[NDArray[np.float16]]) -> Tensor:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -25,6 +26,17 @@ def test_a_pair_comes_back_whole() -> None:
     assert np.array_equal(back.flow, pair.flow)
     assert back.meta["clip_id"] == "abc"
     assert back.meta["meta"] == pair.meta
+
+
+@pytest.mark.parametrize("mode", ["analytic", "double"])
+def test_a_quick_look_gives_the_same_pixels(mode: str) -> None:
+    pair = made_pair()
+    condition = pair.condition if mode == "analytic" else np.maximum(pair.condition, 1)
+    pair = replace(pair, condition=condition, meta=pair.meta | {"mode": mode})
+    members = to_members(pair, {})
+    whole, quick = from_members(pair.key, members), from_members(pair.key, members, quick=True)
+    for name in ("target", "condition", "reference", "mask", "disparity"):
+        assert np.array_equal(getattr(quick, name), getattr(whole, name)), name
 
 
 def test_the_same_pair_gives_the_same_bytes_and_no_flow_no_member() -> None:
