@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spatialdreamer_core.config import FillConfig
 from spatialdreamer_core.dvg.sample import Eye
 from spatialdreamer_core.geometry.fill import fill_holes
-from spatialdreamer_core.geometry.holes import find_hole_runs
+from spatialdreamer_core.geometry.holes import continued_disparity, find_hole_runs
 from spatialdreamer_core.geometry.splat import forward_map, lost_mask, resample
 from spatialdreamer_core.video.frames import Frame, PixelFormat, Plane
 
@@ -62,7 +62,7 @@ def render_pair(
     made = resample(_planes(target), source_x)
     other = fill_holes(made, source_x, FILL)
     # seen from the other eye the roles are swapped: mirrored, it is a left eye again
-    returned = _mirror(other_disparity(source_x), True)
+    returned = _mirror(continued_disparity(source_x, find_hole_runs(source_x)), True)
     back_x = forward_map(returned, tear_px=tear_px)
     back = _picture(resample(_mirror_planes(other), back_x), not mirrored)
     hole = _mirror_mask(np.isnan(back_x), not mirrored)
@@ -89,24 +89,6 @@ def beyond_border(disparity: NDArray[np.float32], target_eye: Eye) -> NDArray[np
     columns = np.arange(width, dtype=np.float32)
     place = columns - disparity if target_eye == "left" else columns + disparity
     return np.asarray((place < -0.5) | (place >= width - 0.5))
-
-
-def other_disparity(source_x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give the disparity of the made eye's pixels: where a pixel shows column s of the source at t it is ``s - t``.
-
-    Its holes continue the background beside them, as their colours do.
-
-    Args:
-        source_x: [H, W] float32 columns, NaN in holes.
-
-    Returns:
-        [H, W] float32 px, finite; 0 in a row that shows nothing.
-    """
-    disparity = source_x - np.arange(source_x.shape[1], dtype=np.float32)
-    runs = find_hole_runs(source_x)
-    hole = np.isnan(source_x)
-    disparity[hole] = np.repeat(runs.disparity, runs.stop - runs.start)  # both in row order
-    return np.asarray(disparity, np.float32)
 
 
 def _mirror(picture: NDArray[Any], wanted: bool) -> NDArray[Any]:

@@ -48,6 +48,23 @@ def hole_pixels(runs: HoleRuns) -> int:
     return int((runs.stop - runs.start).sum(dtype=np.int64))
 
 
+def continued_disparity(source_x: NDArray[np.float32], runs: HoleRuns) -> NDArray[np.float32]:
+    """Give the disparity of the made eye's pixels: where a pixel shows column s of the source at t it is ``s - t``.
+
+    Its holes continue the background beside them, as their colours do.
+
+    Args:
+        source_x: [H, W] float32 columns, NaN in holes.
+        runs: All its holes, from ``find_hole_runs``.
+
+    Returns:
+        [H, W] float32 px, finite; 0 in a row that shows nothing.
+    """
+    disparity = np.asarray(source_x - np.arange(source_x.shape[1], dtype=np.float32), np.float32)
+    disparity[np.isnan(source_x)] = np.repeat(runs.disparity, runs.stop - runs.start)  # both in row order
+    return disparity
+
+
 @njit(cache=True, nogil=True)
 def _find_runs(source_x: Any, column_step: int) -> Any:
     height, width = source_x.shape

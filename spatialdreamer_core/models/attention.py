@@ -28,7 +28,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, grid: tuple[int, int] | No
     heads, depth = query.shape[1], query.shape[3]
     rows, columns = grid
     pictures = key.shape[2] // (rows * columns)
-    seen = columns * pictures
+    assert key.shape[2] == pictures * rows * columns, "keys must be whole pictures of the grid"
 
     def by_row(tokens: Tensor, count: int) -> Tensor:
         # [B, heads, pictures * rows * columns, d] -> [B * rows, heads, pictures * columns, d]
@@ -36,7 +36,6 @@ def attend(query: Tensor, key: Tensor, value: Tensor, grid: tuple[int, int] | No
         return x.reshape(-1, heads, count * columns, depth)
 
     out = F.scaled_dot_product_attention(by_row(query, 1), by_row(key, pictures), by_row(value, pictures))
-    assert seen == key.shape[2] // rows, "keys must be whole pictures of the grid"
     return out.reshape(-1, rows, heads, columns, depth).transpose(1, 2).reshape(query.shape)
 
 
@@ -127,17 +126,3 @@ def interaction(
     for key, value in others:
         sum_of_others = sum_of_others + attend(query, key, value, grid)
     return own_share * out + (1 - own_share) / len(others) * sum_of_others
-
-
-def interaction_frames(index: int, length: int, offsets: Sequence[int]) -> tuple[int, ...]:
-    """Which frames of a shot are asked along with frame ``index``: those at ``offsets`` that the shot has.
-
-    Args:
-        index: Frame of the shot, from 0.
-        length: Frames of the shot.
-        offsets: Distances in frames, both signs, not 0, such as (-8, -1, 1, 8): neighbours and distant key frames.
-
-    Returns:
-        Frames in the order of the offsets; it depends on the place in the shot alone.
-    """
-    return tuple(index + offset for offset in offsets if 0 <= index + offset < length)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialdreamer_core.geometry.fill import mirror_background
-from spatialdreamer_core.geometry.holes import HoleRuns, find_hole_runs
+from spatialdreamer_core.geometry.holes import HoleRuns, continued_disparity, find_hole_runs
 from spatialdreamer_core.models.mini.config import TILE
 from spatialdreamer_core.video.rgb_planes import rgb_frame, rgb_picture
 
@@ -50,12 +50,10 @@ def hole_maps(filled: NDArray[np.uint8], source_x: NDArray[np.float32]) -> HoleM
     """
     runs = find_hole_runs(source_x)
     hole = np.isnan(source_x)
-    disparity = np.asarray(source_x - np.arange(source_x.shape[1], dtype=np.float32), np.float32)
-    disparity[hole] = np.repeat(runs.disparity, runs.stop - runs.start)  # both in row order
     depth = np.zeros(source_x.shape, np.float32)
     depth[hole] = _depths(runs)
     mirrored = rgb_picture(mirror_background(rgb_frame(filled, 0), source_x))
-    return HoleMaps(filled, mirrored, hole, disparity, depth, runs)
+    return HoleMaps(filled, mirrored, hole, continued_disparity(source_x, runs), depth, runs)
 
 
 def _depths(runs: HoleRuns) -> NDArray[np.float32]:

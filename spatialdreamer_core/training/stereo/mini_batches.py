@@ -22,7 +22,7 @@ from spatialdreamer_core.geometry.splat import DEFAULT_TEAR_PX, MAX_TEAR_PX
 from spatialdreamer_core.models.mini.config import TILE
 from spatialdreamer_core.models.mini.inputs import HoleMaps, hole_maps, tile_inputs, tile_picture, tile_shift
 from spatialdreamer_core.training.data import PairsBatch, PairsData
-from spatialdreamer_core.training.stereo.paste import cut_out, paste, silhouette
+from spatialdreamer_core.training.stereo.foregrounds import cut_out, paste, silhouette
 from spatialdreamer_core.training.stereo.picture_bank import DeepPicture
 from spatialdreamer_core.video.rgb_planes import rgb_frame, rgb_picture
 

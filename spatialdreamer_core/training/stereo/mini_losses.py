@@ -35,7 +35,7 @@ class Perceptual:
             truth: [B, 3, H, W] in [0, 1].
             weight: [B, 1, H, W].
         """
-        weights = {name: one.to(made.device) for name, one in self._weights.items()}
+        weights = self._weights = {name: one.to(made.device) for name, one in self._weights.items()}  # moved once
         own = layer_features(2 * made - 1, self._network, weights)
         with torch.no_grad():
             wanted = layer_features(2 * truth - 1, self._network, weights)

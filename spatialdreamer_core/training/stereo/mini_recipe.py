@@ -160,23 +160,25 @@ class MiniRecipe:
         """PSNR and LPIPS in the holes of held-back samples, against those of the classical fill."""
         batch = self._validation()
         count = max(1, 16 // batch.tiles.shape[1])
-        made: list[float] = []
-        plain: list[float] = []
-        squares: list[float] = []
-        for at in range(0, len(batch.tiles), count):
+        parts = range(0, len(batch.tiles), count)
+        squares, distances, area = np.zeros(2), np.zeros(2), 0.0  # of the network and of the fill
+        for at in parts:
             part = _part(batch, slice(at, at + count)).to(device)
             out = _composed(net, part, part.references, part.strength).clamp(0, 1)
             fill = torch.where(part.weight > 0, (part.tiles[:, :, :3] + 1) / 2, part.truth)
             hole = (part.weight > 0).float()
-            for one, kept in ((out, made), (fill, plain)):
-                kept.append(float((((one - part.truth) ** 2) * hole).sum()))
-            squares.append(float(3 * hole.sum()))
+            squares += [float((((one - part.truth) ** 2) * hole).sum()) for one in (out, fill)]
+            area += float(3 * hole.sum())
+            if self._data.perceptual:
+                flat = [x.flatten(0, 1) for x in (part.truth, part.weight)]
+                distances += [float(self._perception()(one.flatten(0, 1), *flat)) for one in (out, fill)]
             if at == 0:
                 sheet = _sheet(part, fill, out)
-        area = sum(squares)
-        figures = {"psnr": _db(sum(made) / area), "fill_psnr": _db(sum(plain) / area)}
+        figures = {"psnr": _db(squares[0] / area), "fill_psnr": _db(squares[1] / area)}
         if self._data.perceptual:
-            figures |= self._distances(net, batch, device, count)
+            name = f"lpips_{self._data.network}"
+            made, plain = (float(total / len(parts)) for total in distances)
+            figures |= {name: made, f"fill_{name}": plain}
         return Validation(figures, sheet)
 
     def export(self, net: nn.Module, folder: Path) -> None:
@@ -184,18 +186,6 @@ class MiniRecipe:
         assert isinstance(net, MiniNet)
         save_mini(net, folder, half=True)
         export_mini(load_mini(folder), folder)
-
-    def _distances(self, net: nn.Module, batch: MiniBatch, device: torch.device, count: int) -> dict[str, float]:
-        look, total = self._perception(), np.zeros(2)
-        parts = range(0, len(batch.tiles), count)
-        for at in parts:
-            part = _part(batch, slice(at, at + count)).to(device)
-            out = _composed(net, part, part.references, part.strength).clamp(0, 1)
-            fill = torch.where(part.weight > 0, (part.tiles[:, :, :3] + 1) / 2, part.truth)
-            flat = [x.flatten(0, 1) for x in (part.truth, part.weight)]
-            total += [float(look(one.flatten(0, 1), *flat)) for one in (out, fill)]
-        name = f"lpips_{self._data.network}"
-        return {name: float(total[0] / len(parts)), f"fill_{name}": float(total[1] / len(parts))}
 
     def _validation(self) -> MiniBatch:
         draw = np.random.default_rng(VALIDATION_SEED)

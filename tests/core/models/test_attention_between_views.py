@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from spatialdreamer_core.models.attention import attend, interaction, interaction_frames, reference_attention
+from spatialdreamer_core.models.attention import attend, interaction, reference_attention
 from spatialdreamer_core.models.strength import StrengthEmbedding, geometric_strength, latent_strength, strength_loss
 
 
@@ -33,12 +33,6 @@ def test_interaction_is_the_weighted_mean_of_attention_to_each_frame() -> None:
     assert torch.allclose(interaction(q, (k, v), [(k1, v1), (k2, v2)], 0.6), wanted, atol=1e-6)
     assert torch.equal(interaction(q, (k, v), [(k1, v1)], 1.0), attend(q, k, v))
     assert torch.equal(interaction(q, (k, v), [], 0.5), attend(q, k, v))
-
-
-def test_only_frames_of_the_shot_are_asked() -> None:
-    assert interaction_frames(0, 10, (-8, -1, 1, 8)) == (1, 8)
-    assert interaction_frames(9, 10, (-8, -1, 1, 8)) == (1, 8)
-    assert interaction_frames(0, 1, (-1, 1)) == ()
 
 
 def test_strengths_of_known_views() -> None:

@@ -7,10 +7,10 @@ from safetensors.numpy import save_file
 
 from spatialdreamer_core.errors import ConfigError
 from spatialdreamer_core.training.stereo.config import TrainConfig
+from spatialdreamer_core.training.stereo.foregrounds import paste, silhouette
 from spatialdreamer_core.training.stereo.mini_batches import MiniBatches, PictureTiles, true_view
 from spatialdreamer_core.training.stereo.mini_losses import Perceptual, pixel_losses, steadiness_loss
 from spatialdreamer_core.training.stereo.mini_recipe import create_recipe
-from spatialdreamer_core.training.stereo.paste import paste, silhouette
 from spatialdreamer_core.training.stereo.picture_bank import DeepPicture, load_pictures
 
 SMALL = {"widths": [8, 16, 16], "heads": 2, "embedding": 8, "offsets": [-1, 1]}
