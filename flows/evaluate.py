@@ -1,19 +1,16 @@
 """The Prefect flow ``evaluate``: one task run, throttled progress, the table as an artifact."""
 
-import time
 from collections.abc import Callable
-from typing import cast
-from uuid import UUID
 
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from flows.artifacts import progress_artifact
 from flows.evaluate_config import EvaluateRunConfig
 from flows.run_evaluate import run_evaluate
 from spatialdreamer_core.evaluate.run import Progress, Report
 
-PROGRESS_EVERY_S = 5.0
 Listener = Callable[[Progress], None]
 
 
@@ -39,16 +36,11 @@ def evaluate(config: EvaluateRunConfig, listener: Listener | None = None) -> Rep
 
 
 def _artifact_progress(listener: Listener | None) -> Listener:
-    artifact = cast(UUID, create_progress_artifact(progress=0.0, key="evaluate-progress"))  # not a coroutine here
-    last = time.monotonic()
+    show = progress_artifact("evaluate-progress")
 
     def tell(progress: Progress) -> None:
-        nonlocal last
         if listener is not None:
             listener(progress)
-        ended = progress.clips_done == progress.clips
-        if ended or time.monotonic() - last >= PROGRESS_EVERY_S:
-            last = time.monotonic()
-            update_progress_artifact(artifact, 100 * progress.clips_done / max(progress.clips, 1))
+        show(progress.clips_done / max(progress.clips, 1), progress.clips_done == progress.clips)
 
     return tell

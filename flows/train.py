@@ -1,19 +1,17 @@
 """The Prefect flow ``train``: one task run, throttled progress, a summary artifact. Storage holds the truth."""
 
 import time
-from typing import cast
-from uuid import UUID
 
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from flows.artifacts import progress_artifact
 from flows.run_train import run_train
 from flows.train_config import TrainRunConfig
 from flows.train_progress import Listener, told_speed
 from spatialdreamer_core.training.stereo.progress import TrainProgress, TrainReport
 
-PROGRESS_EVERY_S = 5.0
 LOG_EVERY_S = 60.0
 
 
@@ -51,11 +49,10 @@ def summary(report: TrainReport, config: TrainRunConfig) -> str:
 
 
 def _artifact_progress(listener: Listener | None) -> Listener:
-    artifact = cast(UUID, create_progress_artifact(progress=0.0, key="train-progress"))  # not a coroutine here
-    told = logged = time.monotonic()
+    show, logged = progress_artifact("train-progress"), time.monotonic()
 
     def tell(event: TrainProgress) -> None:
-        nonlocal told, logged
+        nonlocal logged
         if listener is not None:
             listener(event)
         now = time.monotonic()
@@ -64,8 +61,6 @@ def _artifact_progress(listener: Listener | None) -> Listener:
         elif now - logged >= LOG_EVERY_S:
             logged = now
             get_run_logger().info("step %d/%d, %s", event.step, event.steps, told_speed(event))
-        if event.step == event.steps or now - told >= PROGRESS_EVERY_S:
-            told = now
-            update_progress_artifact(artifact, 100 * event.step / event.steps)
+        show(event.step / event.steps, event.step == event.steps)
 
     return tell

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spatialdreamer_core.errors import WeightsError
+from spatialdreamer_core.flow.network_pictures import network_pictures
 
 CHANNELS = 128
 LAYERS = 6
@@ -204,18 +205,11 @@ class GmFlow:
         Raises:
             ValueError: If the pictures differ in size.
         """
-        if first.shape != second.shape or first.dtype != np.uint8 or second.dtype != np.uint8:
-            raise ValueError(f"two uint8 pictures of one size needed, got {first.shape} and {second.shape}")
         h, w = first.shape[:2]
-        pad = (0, -w % MULTIPLE, 0, -h % MULTIPLE)
-        pictures = [F.pad(_picture(p).to(self._device), pad, mode="replicate") for p in (first, second)]
+        pad = -w % MULTIPLE, -h % MULTIPLE
+        pictures = (picture / 255 for picture in network_pictures(first, second, pad, self._device))
         flow = self._net(*pictures)[0, :, :h, :w]
         return np.ascontiguousarray(flow.permute(1, 2, 0).cpu().numpy(), np.float32)
-
-
-def _picture(picture: NDArray[np.uint8]) -> Tensor:
-    colours = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
-    return torch.tensor(colours).permute(2, 0, 1)[None].float() / 255
 
 
 def _normed(pictures: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from spatialdreamer_core.errors import WeightsError
+from spatialdreamer_core.flow.network_pictures import network_pictures
 from spatialdreamer_core.torchvision_shim import ensure_torchvision
 
 RaftName = Literal["raft-small", "raft-large"]
@@ -60,14 +60,8 @@ class RaftFlow:
         Raises:
             ValueError: If the pictures differ in size.
         """
-        if first.shape != second.shape or first.dtype != np.uint8 or second.dtype != np.uint8:
-            raise ValueError(f"two uint8 pictures of one size needed, got {first.shape} and {second.shape}")
         h, w = first.shape[:2]
-        right, down = (max(-side % MULTIPLE, LEAST_SIDE - side) for side in (w, h))
-        pictures = []
-        for picture in (first, second):
-            colours = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
-            pixels = torch.tensor(colours, device=self._device).permute(2, 0, 1)[None].float() / 127.5 - 1
-            pictures.append(F.pad(pixels, (0, right, 0, down), mode="replicate"))
+        pad = max(-w % MULTIPLE, LEAST_SIDE - w), max(-h % MULTIPLE, LEAST_SIDE - h)
+        pictures = (picture / 127.5 - 1 for picture in network_pictures(first, second, pad, self._device))
         flow = self._net(*pictures, num_flow_updates=UPDATES)[-1][0, :, :h, :w]
         return np.ascontiguousarray(flow.permute(1, 2, 0).cpu().numpy(), np.float32)
