@@ -175,7 +175,7 @@ class GmFlowNet(nn.Module):
 
 
 class GmFlow:
-    """Optical flow by GMFlow; see ``FlowEstimator``. 3.7 s for 512x288 on two cores.
+    """Optical flow by GMFlow; see ``FlowEstimator``. Seconds for a pair of 512x288 on two cores.
 
     Args:
         tensors: As the weights ``gmflow`` hold them.

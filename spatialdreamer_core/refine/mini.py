@@ -177,8 +177,9 @@ def _read(folder: Path, name: str, *, ours: bool) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
+        remedy = "install the package again" if ours else "give the weights/ folder that `spatialdreamer train` wrote"
         raise ConfigError(
-            f"mini weights {path}: cannot be read ({error.strerror}); install the package again, or use --refine none"
+            f"mini weights {path}: cannot be read ({error.strerror}); {remedy}, or use --refine none"
         ) from error
     found, wanted = hashlib.sha256(data).hexdigest(), SHA256.get(name, "")
     if ours and found != wanted:
