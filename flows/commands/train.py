@@ -124,6 +124,12 @@ def train(
     loader_threads: Annotated[
         int | None, typer.Option(help="Batches made at once beside the training. [2]", rich_help_panel=RUN)
     ] = None,
+    loader_processes: Annotated[
+        int | None,
+        typer.Option(
+            help="mini: processes that make batches of pictures; a GPU wants many. [0: a thread]", rich_help_panel=RUN
+        ),
+    ] = None,
     resume: Annotated[
         bool | None,
         typer.Option(
@@ -182,6 +188,7 @@ def train(
         "train.half": half,
         "train.seed": seed,
         "train.loader_threads": loader_threads,
+        "train.loader_processes": loader_processes,
     }
     with told():
         settings = merge(read_settings(config) if config else {}, options)

@@ -40,6 +40,7 @@ def assets(
     skies: Annotated[
         list[Path] | None, typer.Option(help="Equirectangular .exr files, or .exr.js modules of @pmndrs/assets.")
     ] = None,
+    per_clip: Annotated[int, typer.Option(help="Frames of each clip, evenly spread.")] = 16,
 ) -> None:
     """Collect photographs, skies and the hand-labelled pictures."""
     from spatialdreamer_core.training.depth.labels import lay_out
@@ -47,7 +48,7 @@ def assets(
 
     videos = _files(clips, (".mp4", ".mkv", ".webm", ".avi"))
     stills = _files(pictures or [], (".png", ".jpg", ".jpeg"))
-    photos = prepare_photos(videos, stills, output / "photos")
+    photos = prepare_photos(videos, stills, output / "photos", per_clip=per_clip)
     domes = prepare_domes(_files(skies or [], (".exr", ".js")), output / "domes")
     labelled = lay_out(videos, stills, output / "points")
     typer.echo(f"{photos} photographs, {domes} skies, {labelled} labelled pictures in {output}")
@@ -115,6 +116,9 @@ def run(
     start_from: Annotated[Path | None, typer.Option(help="An exported .onnx to go on from.")] = None,
     points: Annotated[Path | None, typer.Option(help="Folder of hand-labelled pictures.")] = None,
     real: Annotated[Path | None, typer.Option(help="Folder of measured shards, from `train-depth real`.")] = None,
+    frames: Annotated[
+        Path | None, typer.Option(help="Folder of pictures without depth, of the kind that the network is for.")
+    ] = None,
     dev: Annotated[Path | None, typer.Option(help="Folder of development shards.")] = None,
     real_dev: Annotated[Path | None, typer.Option(help="Folder of measured development shards.")] = None,
     half: Annotated[bool, typer.Option(help="bfloat16: pays on cores with AVX-512 BF16 or AMX.")] = False,
@@ -123,26 +127,40 @@ def run(
         int | None, typer.Option(help="Steps of each worker instead of minutes; a busy machine then takes longer.")
     ] = None,
     rate: Annotated[float, typer.Option(help="Share of the usual learning rates, to go on gently.")] = 1.0,
+    batch: Annotated[int, typer.Option(help="Drawn pictures of a step; a GPU takes 64 gladly.")] = 8,
+    others: Annotated[int, typer.Option(help="Labelled and measured pictures of a step, of each kind.")] = 2,
+    frames_batch: Annotated[int, typer.Option(help="Pictures without depth of a step.")] = 4,
+    ema: Annotated[float, typer.Option(help="Decay per step of the averaged weights, which are exported.")] = 0.997,
+    save_every: Annotated[int, typer.Option(help="Steps between checkpoints; thrice that between figures.")] = 50,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    loaders: Annotated[int, typer.Option(help="Processes that make batches beside the training, for a GPU.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes of one core each; with 1 a resumed run is exact.")] = 1,
 ) -> None:
     """Train, or continue; give more minutes than were spent to go on from a finished run."""
+    import torch
     from torch import multiprocessing
 
-    from spatialdreamer_core.training.depth.loop import TrainConfig, start
+    from spatialdreamer_core.training.depth.loop import Folders, TrainConfig, start
 
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigError(f"device {device}: torch finds no GPU here; give --device cpu")
+    if device.startswith("cuda") and workers > 1:
+        raise ConfigError("workers: they are for CPU cores; on a GPU give --loaders")
     output.mkdir(parents=True, exist_ok=True)
     last = output / "last.pt"
     net, resume = start(imagenet, last if last.exists() else None, start_from)
     options = {
-        "data": data,
+        "folders": Folders(data=data, points=points, real=real, frames=frames, dev=dev, real_dev=real_dev),
         "output": output,
-        "config": TrainConfig(minutes=minutes, steps=steps, rate=rate, half=half),
-        "points": points,
-        "real": real,
-        "dev": dev,
-        "real_dev": real_dev,
+        "config": TrainConfig(
+            minutes=minutes, steps=steps, rate=rate, half=half, batch=batch, points_batch=others, real_batch=others,
+            frames_batch=frames_batch, ema=ema, save_every=save_every, seed=seed,
+        ),
         "resume": resume,
-    }
+        "device": device,
+        "loaders": loaders,
+    }  # fmt: skip
     if workers == 1:
         _worker(0, net, options)
         return

@@ -5,8 +5,8 @@ Shards hold drawn pictures (depth known everywhere) or real ones (NaN where nobo
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -28,8 +28,7 @@ MOST_UNKNOWN = 0.6
 """A cut of which more than this share is unknown is made once more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Pictures [B, 3, H, W] in [0, 1] and inverse depth [B, 1, H / 2, W / 2] in 1 / metres, NaN where unknown."""
 
     pictures: Tensor

@@ -65,7 +65,7 @@ def ordinal_loss(prediction: Tensor, target: Tensor, known: Tensor, pairs: int, 
     """
     batch = prediction.shape[0]
     p, t, k = prediction.flatten(1), target.flatten(1), known.flatten(1)
-    index = torch.randint(p.shape[1], (2, batch, pairs), generator=generator)
+    index = torch.randint(p.shape[1], (2, batch, pairs), generator=generator, device=generator.device).to(p.device)
     first, second = t.gather(1, index[0]), t.gather(1, index[1])
     gap, larger = first - second, torch.maximum(first, second)
     counts = ((gap.abs() > 0.08 * larger + 0.005) & k.gather(1, index[0]) & k.gather(1, index[1])).float()
@@ -91,6 +91,17 @@ def depth_loss(prediction: Tensor, inverse_depth: Tensor, generator: torch.Gener
         + 0.5 * gradient_loss(p, t, known)
         + 0.4 * ordinal_loss(p, tamed, known, 1500, generator)
     )
+
+
+def agreement_loss(prediction: Tensor, target: Tensor) -> Tensor:
+    """Value and slopes of a map [B, 1, h, w] against another one, each up to scale and offset.
+
+    Source: Yang et al., Depth Anything, arXiv 2401.10891, section 3.2: pictures without labels teach when the learner
+    sees them changed more strongly than the teacher.
+    """
+    known = torch.ones_like(target, dtype=torch.bool)
+    p, t = normalise(prediction), normalise(target).clamp(-8, 8)
+    return value_loss(p, t, known) + 0.25 * gradient_loss(p, t, known)
 
 
 def points_loss(prediction: Tensor, places: Tensor, values: Tensor) -> Tensor:

@@ -34,7 +34,8 @@ class TrainConfig:
         ema: Decay per step of the averaged weights, which are the ones that are measured and written; 0 for none.
         dropout: Share of the samples whose condition (reference, strength) is left out, in [0, 1).
         half: bfloat16 where the numbers allow it: None on a GPU only.
-        loader_threads: Batches made at once, beside the training.
+        loader_threads: Batches made at once, beside the training, where clips are read.
+        loader_processes: Processes that make batches of pictures for ``mini``; a GPU wants many. 0 is one thread.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -58,11 +59,13 @@ class TrainConfig:
     dropout: float = 0.1
     half: bool | None = None
     loader_threads: int = 2
+    loader_processes: int = 0
 
     def __post_init__(self) -> None:
         for name, value, low in (
             ("seed", self.seed, 0), ("steps", self.steps, 1), ("batch", self.batch, 1), ("warmup", self.warmup, 0),
             ("weight_decay", self.weight_decay, 0), ("loader_threads", self.loader_threads, 1),
+            ("loader_processes", self.loader_processes, 0),
         ):  # fmt: skip
             if value < low:
                 raise ConfigError(f"{name} must be at least {low}, got {value:g}")

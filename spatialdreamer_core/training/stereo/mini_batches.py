@@ -6,6 +6,7 @@ A left-eye target is mirrored, so that the network only ever makes right eyes.
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
+from itertools import count
 from typing import Any
 
 import cv2
@@ -21,6 +22,7 @@ from spatialdreamer_core.geometry.fill import fill_holes
 from spatialdreamer_core.geometry.splat import DEFAULT_TEAR_PX, MAX_TEAR_PX
 from spatialdreamer_core.models.mini.config import TILE
 from spatialdreamer_core.models.mini.inputs import HoleMaps, hole_maps, tile_inputs, tile_picture, tile_shift
+from spatialdreamer_core.training.ahead import made_ahead
 from spatialdreamer_core.training.data import PairsBatch, PairsData
 from spatialdreamer_core.training.stereo.foregrounds import cut_out, paste, silhouette
 from spatialdreamer_core.training.stereo.picture_bank import DeepPicture
@@ -67,6 +69,10 @@ class MiniBatch:
         return replace(
             self, **{one.name: getattr(self, one.name).to(device, non_blocking=True) for one in fields(self)}
         )
+
+    def pin_memory(self) -> "MiniBatch":
+        """The same in page-locked memory."""
+        return replace(self, **{one.name: getattr(self, one.name).pin_memory() for one in fields(self)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,15 +233,16 @@ class MiniBatches:
         clip_share: Share of the batches that come from clips.
         seed: Of everything drawn.
         rank: Of this process.
+        processes: That make batches of pictures beside this one; 0 makes them in a thread.
     """
 
     def __init__(
         self, pictures: PictureTiles | None, pairs: PairsData | None, *, batch: int, frames: int, clip_share: float,
-        seed: int, rank: int,
+        seed: int, rank: int, processes: int = 0,
     ) -> None:  # fmt: skip
         self._pictures, self._pairs = pictures, pairs
         self._batch, self._frames, self._clip_share = batch, frames, clip_share
-        self._seed, self._rank = seed, rank
+        self._seed, self._rank, self._processes = seed, rank, processes
         self._state: dict[str, Any] = {"number": 0, "pairs": None}
 
     def __iter__(self) -> Iterator[MiniBatch]:
@@ -251,19 +258,25 @@ class MiniBatches:
 
     def _made(self) -> Iterator[tuple[MiniBatch, dict[str, Any]]]:
         """Batches, each with the position after it."""
-        clips, number = self._clips(), int(self._state["number"])
-        while True:
-            draw = np.random.default_rng([self._seed, self._rank, number])
-            number += 1
-            if self._pictures is not None and (self._pairs is None or draw.random() >= self._clip_share):
-                tiles = [
-                    (tile[None], reference[None], truth[None], weight[None], strength)
-                    for tile, reference, truth, weight, strength in self._pictures.tiles(self._batch, draw)
-                ]
-            else:
-                tiles = self._of_clips(clips, draw)
+        clips, first = self._clips(), int(self._state["number"])
+        of_pictures = made_ahead(self._of_pictures, count(first), self._processes, pinned=torch.cuda.is_available())
+        for number, made in enumerate(of_pictures, first):
+            batch = collate(self._of_clips(clips, self._draw(number)[0])) if made is None else made
             pairs = self._pairs.state_dict() if self._pairs is not None else None
-            yield collate(tiles), {"number": number, "pairs": pairs}
+            yield batch, {"number": number + 1, "pairs": pairs}
+
+    def _draw(self, number: int) -> tuple[np.random.Generator, bool]:
+        """The generator of a batch, and whether the batch is one of pictures."""
+        draw = np.random.default_rng([self._seed, self._rank, number])
+        return draw, self._pictures is not None and (self._pairs is None or draw.random() >= self._clip_share)
+
+    def _of_pictures(self, number: int) -> MiniBatch | None:
+        """The batch with this number; None if it is one of clips."""
+        draw, wanted = self._draw(number)
+        if not wanted or self._pictures is None:
+            return None
+        tiles = self._pictures.tiles(self._batch, draw)
+        return collate([(a[None], b[None], c[None], d[None], strength) for a, b, c, d, strength in tiles])
 
     def _of_clips(self, clips: Iterator[PairsBatch], draw: np.random.Generator) -> list[Tile]:
         for _ in range(TRIES):

@@ -133,7 +133,7 @@ class MiniRecipe:
         pictures = PictureTiles(self._pictures(held_back=False)) if single and config.pictures is not None else None
         return MiniBatches(
             pictures, pairs, batch=config.batch, frames=1 if single else self._data.frames,
-            clip_share=self._data.clip_share, seed=config.seed, rank=rank,
+            clip_share=self._data.clip_share, seed=config.seed, rank=rank, processes=config.loader_processes,
         )  # fmt: skip
 
     def losses(self, net: nn.Module, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:

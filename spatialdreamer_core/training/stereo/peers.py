@@ -63,14 +63,3 @@ class Peers:
         """Go on when every process is here."""
         if self.world > 1:
             torch.distributed.barrier()
-
-
-def moved(batch: Any, device: torch.device) -> Any:
-    """A batch on another device: whatever has ``to``, also inside tuples, lists and dicts."""
-    if isinstance(batch, dict):
-        return {name: moved(value, device) for name, value in batch.items()}
-    if isinstance(batch, (tuple, list)):
-        return type(batch)(moved(value, device) for value in batch)
-    if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
-    return batch.to(device) if hasattr(batch, "to") else batch

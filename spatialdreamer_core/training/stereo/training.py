@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from spatialdreamer_core.errors import ConfigError
+from spatialdreamer_core.training.ahead import moved
 from spatialdreamer_core.training.stereo.average import Average
 from spatialdreamer_core.training.stereo.checkpoints import VERSION
 from spatialdreamer_core.training.stereo.config import TrainConfig
-from spatialdreamer_core.training.stereo.peers import Peers, moved
+from spatialdreamer_core.training.stereo.peers import Peers
 from spatialdreamer_core.training.stereo.recipe import LOSS, Recipe
 from spatialdreamer_core.training.stereo.schedule import decay_at, rate_at, step_seed
 

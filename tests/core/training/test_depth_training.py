@@ -10,7 +10,7 @@ from spatialdreamer_core.training.depth import losses  # noqa: E402
 from spatialdreamer_core.training.depth.data import Points, Shards  # noqa: E402
 from spatialdreamer_core.training.depth.figures import still_figures  # noqa: E402
 from spatialdreamer_core.training.depth.labels import LABELS  # noqa: E402
-from spatialdreamer_core.training.depth.loop import TrainConfig, rate_at, start, train  # noqa: E402
+from spatialdreamer_core.training.depth.loop import Folders, TrainConfig, rate_at, start, train  # noqa: E402
 
 
 @pytest.fixture
@@ -108,10 +108,8 @@ def test_training_with_measured_pictures_in_bfloat16_moves_the_network_and_measu
     net, _ = start(None, None)
     before = net.out.weight.detach().clone()
     config = TrainConfig(minutes=0.0005, batch=1, real_batch=1, save_every=1, half=True)
-    train(
-        net, tmp_path / "data", tmp_path / "out", config, real=tmp_path / "real", dev=tmp_path / "data",
-        real_dev=tmp_path / "real",
-    )  # fmt: skip
+    real, drawn = tmp_path / "real", tmp_path / "data"
+    train(net, Folders(data=drawn, real=real, dev=drawn, real_dev=real), tmp_path / "out", config)
     assert torch.isfinite(net.out.weight).all()
     assert not torch.equal(before, net.out.weight)
     last = json.loads((tmp_path / "out" / "curve.jsonl").read_text().splitlines()[-1])
@@ -143,11 +141,11 @@ def test_a_run_writes_a_checkpoint_from_which_it_goes_on(tmp_path):
     (tmp_path / "out").mkdir()
     config = TrainConfig(minutes=0.0005, batch=1, save_every=1)
     net, _ = start(None, None)
-    train(net, tmp_path / "data", tmp_path / "out", config)
+    train(net, Folders(data=tmp_path / "data"), tmp_path / "out", config)
     first = len((tmp_path / "out" / "curve.jsonl").read_text().splitlines())
     again, resume = start(None, tmp_path / "out" / "last.pt")
     assert resume is not None
-    train(again, tmp_path / "data", tmp_path / "out", config, resume=resume)
+    train(again, Folders(data=tmp_path / "data"), tmp_path / "out", config, resume=resume)
     assert len((tmp_path / "out" / "curve.jsonl").read_text().splitlines()) > first
 
 
@@ -157,9 +155,29 @@ def test_a_run_by_steps_makes_just_so_many_and_twice_the_same(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         net, _ = start(None, None)
-        train(net, tmp_path / "data", tmp_path / name, TrainConfig(steps=3, batch=1, save_every=1, rate=0.1))
+        train(
+            net, Folders(data=tmp_path / "data"), tmp_path / name, TrainConfig(steps=3, batch=1, save_every=1, rate=0.1)
+        )
         lines = (tmp_path / name / "curve.jsonl").read_text().splitlines()
         assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
+        made.append(net.out.weight.detach())
+    assert torch.equal(*made)
+
+
+def test_processes_that_make_batches_and_pictures_without_depth_leave_the_same_weights_every_time(tmp_path):
+    import cv2
+
+    make_shard(tmp_path / "data")
+    (tmp_path / "frames").mkdir()
+    cv2.imwrite(str(tmp_path / "frames" / "x.png"), np.random.default_rng(0).integers(0, 255, (60, 90, 3), np.uint8))
+    folders, made = Folders(data=tmp_path / "data", frames=tmp_path / "frames"), []
+    config = TrainConfig(steps=4, batch=1, frames_batch=1, save_every=4, rate=0.1)
+    for loaders in (0, 2):
+        (tmp_path / str(loaders)).mkdir()
+        net, _ = start(None, None)
+        train(net, folders, tmp_path / str(loaders), config, loaders=loaders)
+        row = json.loads((tmp_path / str(loaders) / "curve.jsonl").read_text())
+        assert row["agreement"] > 0
         made.append(net.out.weight.detach())
     assert torch.equal(*made)
 

@@ -27,8 +27,10 @@ def bank(count: int = 3) -> list[DeepPicture]:
     return made
 
 
-def batches(seed: int = 0, rank: int = 0) -> MiniBatches:
-    return MiniBatches(PictureTiles(bank()), None, batch=4, frames=1, clip_share=0, seed=seed, rank=rank)
+def batches(seed: int = 0, rank: int = 0, processes: int = 0) -> MiniBatches:
+    return MiniBatches(
+        PictureTiles(bank()), None, batch=4, frames=1, clip_share=0, seed=seed, rank=rank, processes=processes
+    )
 
 
 def test_outside_of_holes_a_tile_shows_the_truth_and_inside_it_does_not() -> None:
@@ -67,6 +69,12 @@ def test_the_same_seed_and_position_give_the_same_batches() -> None:
     assert torch.equal(wanted.tiles, again.tiles)
     assert torch.equal(wanted.truth, again.truth)
     assert not torch.equal(wanted.tiles, next(iter(batches(rank=1))).tiles)
+
+
+def test_many_processes_make_the_batches_that_one_thread_makes() -> None:
+    one, many = iter(batches()), iter(batches(processes=2))
+    for _ in range(3):
+        assert torch.equal(next(one).tiles, next(many).tiles)
 
 
 def test_a_pasted_foreground_stands_before_what_it_covers() -> None:
