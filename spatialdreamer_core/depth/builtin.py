@@ -16,7 +16,7 @@ from spatialdreamer_core.flow.dis import create_flow
 from spatialdreamer_core.video.letterbox import Bars, paired_bars, picture_bars
 
 WEIGHTS = Path(__file__).parent.parent / "weights" / "depth.onnx"
-WEIGHTS_SHA256 = "9c25b04c9998067cf38e1b6cce79a4644b332a65bae3b639be1a5853416cf683"
+WEIGHTS_SHA256 = "a7eda4e7b4a525cc5c551ac6faf6c202194cf1512ffe9fd137be71cfa49bad0d"
 """Of the file that ships; a file with other bytes is refused."""
 
 VERSION = 2

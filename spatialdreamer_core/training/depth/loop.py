@@ -116,6 +116,11 @@ def dev_figures(net: DepthNet, dev: Shards, limit: int = 48) -> dict[str, float]
     return {"dev_nrmse": round(float(mean[0]), 4), "dev_spearman": round(float(mean[1]), 4)}
 
 
+def layout(device: str) -> torch.memory_format:
+    """Channels last are quicker on CPUs; on GPUs depthwise filters have kernels of their own for channels first."""
+    return torch.channels_last if device == "cpu" else torch.contiguous_format
+
+
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint that appears whole."""
     scratch = path.with_suffix(".part")
@@ -163,7 +168,7 @@ def train(
     if device == "cpu":
         torch.set_num_threads(1)
         freeze_early(net)
-    net.to(device)
+    net.to(device=device, memory_format=layout(device))  # type: ignore[call-overload]
     sizes = Sizes(config.batch, config.points_batch, config.real_batch, config.frames_batch)
     material = Material(folders.data, folders.points, folders.real, folders.frames, sizes, config.seed, worker)
     dev, real_dev = (None if path is None or worker else Shards(path) for path in (folders.dev, folders.real_dev))
@@ -241,7 +246,7 @@ def backward(
 
     def look(one: DepthNet, pictures: Tensor) -> Tensor:
         with torch.autocast(pictures.device.type, torch.bfloat16, enabled=half):
-            out: Tensor = one(pictures.contiguous(memory_format=torch.channels_last))
+            out: Tensor = one(pictures.contiguous(memory_format=layout(pictures.device.type)))
         return out.float()
 
     nothing = seen.drawn.pictures.new_zeros(())
