@@ -112,6 +112,8 @@ def random_network(
 ) -> SvdNetwork:
     """A network of random weights: ``random`` at full size (3.1 billion weights), ``random-tiny`` for trying.
 
+    It lies, and is drawn, where torch puts new tensors: ``with torch.device("cuda")`` spares a GPU's owner the wait.
+
     Args:
         name: Of ``SIZES``.
         seed: Of the weights; torch's own generator is left as it was.
@@ -122,11 +124,13 @@ def random_network(
     sizes = SIZES[name]()
     if not image_encoder:
         sizes = Sizes(sizes.unet, sizes.reference, sizes.vae, None)
-    before = torch.get_default_dtype()
-    with torch.random.fork_rng(devices=[]):
+    before, device = torch.get_default_dtype(), torch.get_default_device()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         try:
             torch.set_default_dtype(dtype)
-            return SvdNetwork(sizes, **more).eval()
+            network = SvdNetwork(sizes, **more).eval()
+            # the library makes some numbers on the CPU regardless
+            return network if device.type == "cpu" else network.to(device)
         finally:
             torch.set_default_dtype(before)
