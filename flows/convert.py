@@ -49,7 +49,8 @@ def convert(config: RunConfig, listener: Listener | None = None) -> LibraryRepor
             report = convert_sources(run, listener)
         finally:
             rows = compact_manifest(config.output)
-            write_page(config.output)
+            if rows:
+                write_page(config.output)
         record_run(run, report)
     create_markdown_artifact(summary(report, config.output, rows), key="convert-summary")
     return report

@@ -21,9 +21,11 @@ REPORT = "report.html"
 
 
 def publish_manifest(output: str) -> int:
-    """Compact the fragments of all runs into one file; gives its number of rows."""
+    """Compact the fragments of all runs into one file; gives its number of rows, 0 where there is nothing to write."""
     place = Place(output)
     fragments = [(key, place.read(key)) for key in place.keys(FRAGMENTS)]
+    if not fragments:  # stopped before anything was tried: an empty manifest would look like a run without sources
+        return 0
     table = compact([read_fragment(data, key) for key, data in fragments if data is not None])
     place.publish(MANIFEST, table_bytes(table))
     return int(table.num_rows)

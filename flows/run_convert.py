@@ -30,13 +30,13 @@ def convert_sources(run: Prepared[RunConfig], on_progress: Callable[[Progress], 
 
 
 def run_convert(config: RunConfig, on_progress: Callable[[Progress], None]) -> LibraryReport:
-    """Do a whole run without Prefect. The manifest and the page are written even if it stops early."""
+    """Do a whole run without Prefect. The manifest and the page of what was done are written even if it stops early."""
     run = prepare(config)
     with exclusive_run(Place(config.output)):
         try:
             report = convert_sources(run, on_progress)
         finally:
-            publish_manifest(config.output)
-            publish_report(config.output)
+            if publish_manifest(config.output):
+                publish_report(config.output)
         record_run(run, report)
     return report

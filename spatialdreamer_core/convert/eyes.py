@@ -23,6 +23,7 @@ from spatialdreamer_core.depth.stabilise import DepthStabiliser
 from spatialdreamer_core.flow.dis import FlowEstimator, half_size_flow
 from spatialdreamer_core.geometry.disparity import disparity_from_inverse_depth
 from spatialdreamer_core.geometry.fill import Filled, fill_and_tell
+from spatialdreamer_core.geometry.holes import hole_pixels
 from spatialdreamer_core.geometry.reveal import Reveal
 from spatialdreamer_core.geometry.splat import splat
 from spatialdreamer_core.geometry.upsample import upsample_disparity
@@ -49,6 +50,7 @@ class StereoFrame:
         left: The source, untouched.
         right: The made eye.
         source_x: [H, W] float32, the column of ``left`` that each pixel of ``right`` shows; NaN where it was filled.
+        hole_share: Part of ``right`` that was filled, in [0, 1].
         inverse_depth: [h, w] float32 in [0, 1], 1 nearest.
         disparity: [h, w] float32, pixels of the full width.
         small_grey: [h, w] uint8 luma of the source.
@@ -59,6 +61,7 @@ class StereoFrame:
     left: Frame
     right: Frame
     source_x: NDArray[np.float32]
+    hole_share: float
     inverse_depth: NDArray[np.float32]
     disparity: NDArray[np.float32]
     small_grey: NDArray[np.uint8]
@@ -264,8 +267,10 @@ class EyeMaker:
             ]
         with self.clock.stage("fill"):
             filled = fill_and_tell(splatted.frame, splatted.source_x, self.config.fill, reveals)
+        source_x = splatted.source_x
+        hole_share = hole_pixels(filled.runs) / source_x.size
         stereo = StereoFrame(
-            index, here.frame, filled.frame, splatted.source_x, here.inverse_depth, here.disparity, here.grey
+            index, here.frame, filled.frame, source_x, hole_share, here.inverse_depth, here.disparity, here.grey
         )
         return _Made(stereo, filled)
 

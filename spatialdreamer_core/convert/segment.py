@@ -131,7 +131,11 @@ def convert_segment(
                 outputs.write(_packed(made, config, video.colour))
             refined += made.refined_share
             with clock.stage("metrics"):
-                metrics.add(made.index, made.left, made.right, hole=np.isnan(made.source_x), disparity=made.disparity)
+                hole = np.isnan(made.source_x) if metrics.looks_at_holes(made.index) else None
+                metrics.add(
+                    made.index, made.left, made.right,
+                    hole=hole, hole_share=made.hole_share, disparity=made.disparity,
+                )  # fmt: skip
                 if made.index == middle:
                     sheet = contact_sheet(
                         made.left, made.inverse_depth, made.right, video.colour, sample_aspect=video.sample_aspect

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,8 +11,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from spatialdreamer_core.depth.guided import guided_by_grey
-from spatialdreamer_core.flow.consistency import trusted_flow, warp_by_flow
-from spatialdreamer_core.flow.dis import SMALLEST, FlowEstimator, halve, upscale_flow
+from spatialdreamer_core.flow.consistency import trusted_flow
+from spatialdreamer_core.flow.dis import SMALLEST, FlowEstimator, halve
 
 SCALE_LIMIT, SHIFT_LIMIT = 1.5, 0.35
 """How far an alignment may stretch a key (either way) and move it (in parts of the shot's range)."""
@@ -26,11 +28,11 @@ TRUST_FLOOR = 0.004
 
 @dataclass(frozen=True, slots=True)
 class FlowLink:
-    """Where one picture's pixels are in another, and how far to believe it.
+    """Where one picture's pixels are in another, and how far to believe it; on the pictures' grid or a coarser one.
 
     Attributes:
-        flow: [h, w, 2] pixels, dx first.
-        trust: [h, w] in [0, 1]; 0 where the other picture does not show the pixel.
+        flow: [h', w', 2] pixels of this grid, dx first.
+        trust: [h', w'] in [0, 1]; 0 where the other picture does not show the pixel.
     """
 
     flow: NDArray[np.float32]
@@ -38,7 +40,17 @@ class FlowLink:
 
     def pull(self, depth: NDArray[np.float32]) -> NDArray[np.float32]:
         """Bring the other picture's [h, w] depth onto this picture's pixels."""
-        return np.asarray(warp_by_flow(depth, self.flow), np.float32)
+        h, w = depth.shape
+        to_x, to_y = np.empty((h, w), np.float32), np.empty((h, w), np.float32)
+        _aim(self.flow, (*_taps(h, self.flow.shape[0]), *_taps(w, self.flow.shape[1])), to_x, to_y)
+        pulled = cv2.remap(depth, to_x, to_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(pulled, np.float32)
+
+    def trust_of(self, h: int, w: int) -> NDArray[np.float32]:
+        """The trust in each pixel of a picture of that size."""
+        if self.trust.shape == (h, w):
+            return self.trust
+        return np.asarray(cv2.resize(self.trust, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def link_pictures(
@@ -57,7 +69,7 @@ def link_pictures(
     """
     a, b = _working_size(first, half), _working_size(second, half)
     there, back = estimator.estimate(a, b), estimator.estimate(b, a)
-    return _link(a, b, there, back, first.shape), _link(b, a, back, there, first.shape)
+    return FlowLink(*trusted_flow(a, b, there, back)), FlowLink(*trusted_flow(b, a, back, there))
 
 
 def link_forward(
@@ -69,27 +81,11 @@ def link_forward(
     the picture, so the way back would add time and no accuracy (0.0193 either way on hands over a table).
     """
     a, b = _working_size(first, half), _working_size(second, half)
-    return _link(a, b, estimator.estimate(a, b), None, first.shape)
+    return FlowLink(*trusted_flow(a, b, estimator.estimate(a, b), None))
 
 
 def _working_size(grey: NDArray[np.uint8], half: bool) -> NDArray[np.uint8]:
     return halve(grey) if half and min(grey.shape) >= 2 * SMALLEST else grey
-
-
-def _link(
-    a: NDArray[np.uint8],
-    b: NDArray[np.uint8],
-    flow_ab: NDArray[np.float32],
-    flow_ba: NDArray[np.float32] | None,
-    shape: tuple[int, ...],
-) -> FlowLink:
-    flow, trust = trusted_flow(a, b, flow_ab, flow_ba)
-    h, w = shape
-    if trust.shape == (h, w):
-        return FlowLink(flow, trust)
-    return FlowLink(
-        upscale_flow(flow, h, w), np.asarray(cv2.resize(trust, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +150,8 @@ def blend_key(
     weights = np.full(own.shape, own_weight, np.float32)
     scale_sum, shift_sum, fit_weight = own_weight, 0.0, own_weight
     for depth, link, weight in neighbours:
-        seen = link.pull(depth)
-        fit = fit_alignment(own, seen, link.trust)
+        seen, trust = link.pull(depth), link.trust_of(*own.shape)
+        fit = fit_alignment(own, seen, trust)
         if fit is None:
             continue
         scale_sum, shift_sum, fit_weight = (
@@ -164,7 +160,7 @@ def blend_key(
             fit_weight + weight,
         )
         _add_neighbour(
-            total, weights, own, seen, link.trust, np.float32(fit.shift), np.float32(1 / fit.scale), np.float32(weight)
+            total, weights, own, seen, trust, np.float32(fit.shift), np.float32(1 / fit.scale), np.float32(weight)
         )
     mean_scale, mean_shift = np.float32(scale_sum / fit_weight), np.float32(shift_sum / fit_weight)
     return np.asarray(total / weights * mean_scale + mean_shift, np.float32)
@@ -188,7 +184,7 @@ def carry(
         depth_a: [h, w] of the key before, in [0, 1].
         depth_b: [h, w] of the key after.
         to_a: From the frame to the key before.
-        to_b: From the frame to the key after.
+        to_b: From the frame to the key after, on the same grid.
         position: Where the frame lies between them, in (0, 1).
         grey: [h, w] uint8, the frame.
 
@@ -203,6 +199,43 @@ def carry(
     share = guided_by_grey(share, grey, SHARE_RADIUS_PX, SHARE_EPSILON)
     a, b = to_a.pull(depth_a), to_b.pull(depth_b)
     return np.asarray(a + np.clip(share, 0, 1) * (b - a), np.float32)
+
+
+@lru_cache(maxsize=16)
+def _taps(full: int, low: int) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
+    """First low sample of each full one and the weight of the next, over the same extent; read-only."""
+    place = np.clip((np.arange(full) + 0.5) * (low / full) - 0.5, 0, low - 1)
+    first = np.minimum(place.astype(np.uint32), max(low - 2, 0)).astype(np.uint32)
+    along = (place - first).astype(np.float32)
+    first.setflags(write=False)
+    along.setflags(write=False)
+    return first, along
+
+
+@njit(cache=True, nogil=True)
+def _aim(flow: Any, taps: Any, to_x: Any, to_y: Any) -> None:
+    """Write where each pixel of [h, w] goes along a flow [h', w', 2] on a coarser grid: the maps of ``cv2.remap``."""
+    h, w = to_x.shape
+    low_h, low_w = flow.shape[:2]
+    y0, down, x0, across = taps
+    wide = np.empty((2, 2, w), np.float32)  # two low rows, brought to full width
+    scale_x, scale_y = np.float32(w / low_w), np.float32(h / low_h)
+    one = np.uint64(1) if low_w > 1 else np.uint64(0)
+    known = -1
+    for i in range(h):
+        top = int(y0[i])
+        bottom = min(top + 1, low_h - 1)
+        for low in range(max(top, known + 1), bottom + 1):
+            for x in range(np.uint64(0), np.uint64(w)):
+                k, s = np.uint64(x0[x]), across[x]
+                left_x, left_y = flow[low, k, 0], flow[low, k, 1]
+                wide[low % 2, 0, x] = (left_x + s * (flow[low, k + one, 0] - left_x)) * scale_x
+                wide[low % 2, 1, x] = (left_y + s * (flow[low, k + one, 1] - left_y)) * scale_y
+            known = low
+        above, below, t = wide[top % 2], wide[bottom % 2], down[i]
+        for x in range(np.uint64(0), np.uint64(w)):
+            to_x[i, x] = np.float32(x) + above[0, x] + t * (below[0, x] - above[0, x])
+            to_y[i, x] = np.float32(i) + above[1, x] + t * (below[1, x] - above[1, x])
 
 
 @njit(cache=True, nogil=True)

@@ -61,7 +61,7 @@ def guided_by_grey(values: Map, picture: NDArray[np.uint8], radius: int, epsilon
     """The same with a grey guide: locally a linear function of its luma.
 
     Args:
-        values: [h, w].
+        values: [h, w], or on a coarser grid over the same extent.
         picture: [h, w] uint8, the guide.
         radius: Of the window, pixels.
         epsilon: Regularisation, squared grey levels.
@@ -71,7 +71,7 @@ def guided_by_grey(values: Map, picture: NDArray[np.uint8], radius: int, epsilon
 
     Source: as ``guided_filter``, eq. 5, 6 and 8.
     """
-    h, w = values.shape
+    h, w = picture.shape
     size = (max(1, w // SUBSAMPLING), max(1, h // SUBSAMPLING))
     guide = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
     small = np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_AREA), np.float32)

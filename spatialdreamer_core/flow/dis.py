@@ -130,7 +130,11 @@ def upscale_flow(flow: NDArray[np.float32], h: int, w: int) -> NDArray[np.float3
 def half_size_flow(
     estimator: FlowEstimator, first: NDArray[np.uint8], second: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
-    """Find flow at half the pictures' size, a quarter of the time; gives it at full size, [h, w, 2]."""
+    """Find flow at half the pictures' size, a quarter of the time.
+
+    Returns:
+        [ceil(h / 2), ceil(w / 2), 2] in pixels of that grid; tiny pictures keep theirs.
+    """
     if min(first.shape) < 2 * SMALLEST:
         return estimator.estimate(first, second)
-    return upscale_flow(estimator.estimate(halve(first), halve(second)), *first.shape)
+    return estimator.estimate(halve(first), halve(second))

@@ -68,21 +68,23 @@ def continued_disparity(source_x: NDArray[np.float32], runs: HoleRuns) -> NDArra
 @njit(cache=True, nogil=True)
 def _find_runs(source_x: Any, column_step: int) -> Any:
     height, width = source_x.shape
-    count = _count_runs(source_x)
-    row = np.empty(count, np.int32)
-    start = np.empty(count, np.int32)
-    stop = np.empty(count, np.int32)
-    side = np.empty(count, np.int8)
-    border = np.empty(count, np.bool_)
-    disparity = np.empty(count, np.float32)
-    contrast = np.empty(count, np.float32)
+    most = 8 * height + width  # runs that there is room for
+    row, start, stop = np.empty(most, np.int32), np.empty(most, np.int32), np.empty(most, np.int32)
+    side, border = np.empty(most, np.int8), np.empty(most, np.bool_)
+    disparity, contrast = np.empty(most, np.float32), np.empty(most, np.float32)
     flags = np.zeros(width + 8, np.uint8)  # padded to whole words of eight
     words = flags[: (width + 7) // 8 * 8].view(np.uint64)
     i = 0
     for y in range(height):
         shown = source_x[y]
-        for x in range(width):
+        for x in range(np.uint64(0), np.uint64(width)):  # a signed index would be tested, and not vectorised
             flags[x] = shown[x] != shown[x]  # only NaN differs from itself
+        if i + width > most:  # a row has at most half as many
+            more = 2 * most
+            row, start, stop = _grown(row, more), _grown(start, more), _grown(stop, more)
+            side, border = _grown(side, more), _grown(border, more)
+            disparity, contrast = _grown(disparity, more), _grown(contrast, more)
+            most = more
         stop_before = 0
         for word in range(words.size):
             if words[word] == 0:  # holes are rare
@@ -107,18 +109,14 @@ def _find_runs(source_x: Any, column_step: int) -> Any:
                     disparity[i] = min(left, right)
                     contrast[i] = 0.0 if border[i] else abs(left - right)
                 i += 1
-    return row, start, stop, side, border, disparity, contrast
+    return (
+        row[:i].copy(), start[:i].copy(), stop[:i].copy(), side[:i].copy(), border[:i].copy(),
+        disparity[:i].copy(), contrast[:i].copy(),
+    )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
-def _count_runs(source_x: Any) -> int:
-    height, width = source_x.shape
-    count = 0
-    for y in range(height):
-        shown = source_x[y]
-        count += shown[0] != shown[0]
-        begins = 0
-        for x in range(1, width):
-            begins += (shown[x] != shown[x]) & (shown[x - 1] == shown[x - 1])
-        count += begins
-    return count
+def _grown(values: Any, size: int) -> Any:
+    out = np.empty(size, values.dtype)
+    out[: values.size] = values
+    return out

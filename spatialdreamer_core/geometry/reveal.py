@@ -23,12 +23,12 @@ LEAST_RUN_PX = 4
 class Reveal:
     """A neighbouring frame t + n of the same shot, with what is needed to look things up in it.
 
-    The low grid [h, w] covers the same picture as [H, W]: low column = (x + 0.5) * w / W - 0.5.
+    A low grid [h, w] covers the same picture as [H, W]: low column = (x + 0.5) * w / W - 0.5.
 
     Attributes:
         frame: The source picture at t + n.
         disparity: [h, w] float32, its disparity in pixels of the full width.
-        flow: [h, w, 2] float32, from t to t + n, dx first, in pixels of the low grid.
+        flow: [h', w', 2] float32, from t to t + n, dx first, in pixels of its own grid, which may be coarser.
     """
 
     frame: Frame
@@ -63,17 +63,17 @@ def trace_reveal(splat_frame: Frame, source_x: NDArray[np.float32], runs: HoleRu
     in both frames.
 
     Raises:
-        ValueError: If the neighbour has another size or format, or its low grids do not fit each other.
+        ValueError: If the neighbour has another size or format, or its flow is none.
     """
     if reveal.frame.y.shape != splat_frame.y.shape or reveal.frame.format != splat_frame.format:
         raise ValueError(
             f"a reveal must be a {splat_frame.format.name} frame of {splat_frame.y.shape}, "
             f"got {reveal.frame.format.name} of {reveal.frame.y.shape}"
         )
-    if reveal.flow.shape != (*reveal.disparity.shape, 2):
-        raise ValueError(f"flow must be {(*reveal.disparity.shape, 2)}, got {reveal.flow.shape}")
+    if reveal.flow.ndim != 3 or reveal.flow.shape[2] != 2:
+        raise ValueError(f"flow must be [h, w, 2], got {list(reveal.flow.shape)}")
     levels = float(1 << (splat_frame.format.bits - 8))
-    low = (np.ascontiguousarray(g, np.float32) for g in (reveal.disparity, *np.moveaxis(reveal.flow, 2, 0)))
+    low = (np.ascontiguousarray(g, np.float32) for g in (reveal.disparity, reveal.flow))
     neighbour = _Neighbour(np.ascontiguousarray(reveal.frame.y), *low)
     count = runs.row.size
     offset = np.concatenate((np.zeros(1), np.cumsum(runs.stop - runs.start))).astype(np.int32)
@@ -107,8 +107,7 @@ class _Holes(NamedTuple):
 class _Neighbour(NamedTuple):
     luma: Any
     disparity: Any
-    flow_x: Any
-    flow_y: Any
+    flow: Any
 
 
 @njit(cache=True, nogil=True)
@@ -168,6 +167,8 @@ def _trace(luma: Any, holes: Any, neighbour: Any, levels: float, out: Any) -> No
     height, width = luma.shape
     low_height, low_width = neighbour.disparity.shape
     to_low_x, to_low_y = low_width / width, low_height / height
+    flow_x, flow_y = neighbour.flow[:, :, 0], neighbour.flow[:, :, 1]
+    to_flow_x, to_flow_y = flow_x.shape[1] / width, flow_x.shape[0] / height
     margin = int(np.ceil(4.0 / to_low_x))
     for i in range(runs.row.size):
         y, toward = runs.row[i], runs.side[i]
@@ -189,10 +190,10 @@ def _trace(luma: Any, holes: Any, neighbour: Any, levels: float, out: Any) -> No
         near_end = end + toward * min(2, reach)
         behind = source_x[y, near_end] - near_end
         far_end = end + toward * reach
-        low_x = (source_x[y, far_end] + 0.5) * to_low_x - 0.5
-        low_y = (y + 0.5) * to_low_y - 0.5
-        dx = _bilinear(neighbour.flow_x, low_x, low_y) / to_low_x
-        dy = _bilinear(neighbour.flow_y, low_x, low_y) / to_low_y
+        at_x = (source_x[y, far_end] + 0.5) * to_flow_x - 0.5
+        at_y = (y + 0.5) * to_flow_y - 0.5
+        dx = _bilinear(flow_x, at_x, at_y) / to_flow_x
+        dy = _bilinear(flow_y, at_x, at_y) / to_flow_y
 
         # Do the two frames agree on the background beside the hole? A patch is compared, so no row passes by luck.
         patch = (y, end, toward, min(reach, 9), behind, dx, dy)

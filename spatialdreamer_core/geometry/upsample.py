@@ -115,18 +115,22 @@ def _upsample(images: Any, taps: Any, colour: Any, radius: int, out: Any) -> Non
     """Three rows are known at a time: a row is grown, and written, once the row below it is known."""
     low = images[0]
     height, width = out.shape
-    ring = np.empty((3, width), np.float32)
+    ring, wide = np.empty((3, width), np.float32), np.empty((2, width), np.float32)
     grown, flags = np.empty(width, np.float32), np.zeros((width + 7) // 8, np.uint64)
-    blended, spread = np.empty(low.shape[1] + 1, np.float32), np.empty(low.shape[1], np.float32)
-    steep = np.empty(low.shape[1], np.int32)
-    count, known = 0, -1
+    spread, steep = np.empty(low.shape[1], np.float32), np.empty(low.shape[1], np.int32)
+    count, known = 0, -2
     for y in range(height + 1):
         if y < height:
-            top = taps[2][y]
+            top = int(taps[2][y])
             if top != known:
+                bottom = min(top + 1, low.shape[0] - 1)
+                if top != known + 1:  # else the bottom of the row before
+                    _widen_row(low[top], taps, wide[top % 2])
+                if bottom != top:
+                    _widen_row(low[bottom], taps, wide[bottom % 2])
                 known, count = top, _list_steep(low, top, spread, steep)
             row = ring[y % 3]
-            _blend_row(low, taps, y, blended, row)
+            _blend_rows(wide[top % 2], wide[min(top + 1, low.shape[0] - 1) % 2], taps[3][y], row)
             _choose_steep(images, taps, colour, y, steep[:count], spread, row)
         if y > 0:
             above, here, below = ring[max(y - 2, 0) % 3], ring[(y - 1) % 3], ring[min(y, height - 1) % 3]
@@ -161,18 +165,21 @@ def _list_steep(low: Any, top: int, spread: Any, steep: Any) -> int:
 
 
 @_kernel
-def _blend_row(low: Any, taps: Any, y: int, blended: Any, row: Any) -> None:
-    """Interpolate one row between the four samples around each pixel."""
-    x0, along, y0, down, _ = taps
-    a, b, t = low[y0[y]], low[min(y0[y] + 1, low.shape[0] - 1)], down[y]
-    n, one = np.uint64(low.shape[1]), np.uint64(1)
-    for u in range(np.uint64(0), n):
-        blended[u] = a[u] + t * (b[u] - a[u])
-    blended[n] = blended[n - one]  # so that the last sample has a neighbour
+def _widen_row(low: Any, taps: Any, row: Any) -> None:
+    """Interpolate one low row along the columns; the columns' taps are gathered, so it is done once per low row."""
+    x0, along = taps[0], taps[1]
+    one = np.uint64(1) if low.shape[0] > 1 else np.uint64(0)
     for x in range(np.uint64(0), np.uint64(row.shape[0])):
         at = np.uint64(x0[x])
-        left = blended[at]
-        row[x] = left + along[x] * (blended[at + one] - left)
+        left = low[at]
+        row[x] = left + along[x] * (low[at + one] - left)
+
+
+@_kernel
+def _blend_rows(above: Any, below: Any, share: Any, row: Any) -> None:
+    """Interpolate between two rows of full width."""
+    for x in range(np.uint64(0), np.uint64(row.shape[0])):
+        row[x] = above[x] + share * (below[x] - above[x])
 
 
 @_kernel

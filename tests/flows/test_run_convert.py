@@ -238,4 +238,4 @@ def test_a_folder_without_videos_says_where_it_looked(tmp_path: Path) -> None:
 def test_an_unknown_depth_stops_before_work(library: Library) -> None:
     with pytest.raises(ConfigError, match="no depth estimator is called 'nothing'"):
         library.convert(**{"convert.depth.name": "nothing"})
-    assert library.videos() == {}
+    assert library.visible() == {}  # no empty manifest, no page of nothing

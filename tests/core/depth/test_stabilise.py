@@ -11,7 +11,7 @@ from spatialdreamer_core.depth.keys import KeyPlan
 from spatialdreamer_core.depth.protocol import DepthRequest
 from spatialdreamer_core.depth.stabilise import DepthRange, DepthStabiliser, StabilisedDepth, normalise, shot_range
 from spatialdreamer_core.errors import DepthError
-from spatialdreamer_core.flow.dis import create_flow
+from spatialdreamer_core.flow.dis import create_flow, upscale_flow
 
 UNIT = DepthRange(0.0, 1.0)
 
@@ -270,3 +270,16 @@ def test_unusable_depth_names_the_estimator_and_the_frame() -> None:
 
     with pytest.raises(DepthError, match=r"depth red: NaN.*frame 30[0-2]"):
         run(panning_shot(3), 4, estimator=Broken(), shot_start=300)
+
+
+def test_a_link_on_a_coarser_grid_pulls_as_the_same_flow_at_full_size_does() -> None:
+    rng = np.random.default_rng(3)
+    h, w = 21, 34
+    depth = cv2.GaussianBlur(rng.random((h, w), np.float32), (0, 0), 2.0)
+    flow = cv2.GaussianBlur(rng.normal(0, 12, (11, 17, 2)).astype(np.float32), (0, 0), 2.0)
+    trust = rng.random((11, 17), np.float32)
+    full = FlowLink(upscale_flow(flow, h, w), cv2.resize(trust, (w, h), interpolation=cv2.INTER_LINEAR))
+    coarse = FlowLink(flow, trust)
+    assert np.abs(flow).max() > 2
+    np.testing.assert_allclose(coarse.pull(depth), full.pull(depth), atol=2e-3)
+    np.testing.assert_array_equal(coarse.trust_of(h, w), full.trust)

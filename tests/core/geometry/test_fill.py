@@ -166,3 +166,11 @@ def test_runs_are_those_of_a_plain_loop(width):
     found = list(zip(runs.row.tolist(), runs.start.tolist(), runs.stop.tolist(), strict=True))
     assert found
     assert found == loop_runs(source_x)
+
+
+def test_more_runs_than_there_was_room_for_are_all_found():
+    source_x = np.tile(np.arange(60, dtype=np.float32), (5, 1))
+    source_x[:, 1::2] = np.nan  # 30 runs in each row
+    runs = find_hole_runs(source_x)
+    assert list(zip(runs.row.tolist(), runs.start.tolist(), runs.stop.tolist(), strict=True)) == loop_runs(source_x)
+    assert runs.disparity.size == runs.side.size == 150

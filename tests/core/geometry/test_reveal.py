@@ -120,3 +120,18 @@ def test_a_moving_camera_makes_less_flicker_in_holes_than_a_row_fill():
     plain, mixed, helped = (flicker(world, *how) for how in (("row", ()), ("background", ()), ("background", (-3, 3))))
     assert mixed < plain
     assert helped < 0.5 * plain
+
+
+@pytest.mark.parametrize("dx_px", [0.0, 6.0])
+def test_flow_on_a_coarser_grid_means_the_same_motion(dx_px: float):
+    world = World(pan=3)
+    frame, source_x = world.splat(0)
+    reveal = world.reveal(0, -2)
+    h, w = reveal.disparity.shape
+    flows = [np.zeros((*shape, 2), np.float32) for shape in ((h, w), (h // 2, w // 2))]
+    for flow in flows:
+        flow[..., 0] = dx_px * flow.shape[1] / frame.width  # the same pixels of the picture
+    fine, coarse = (fill_holes(frame, source_x, FillConfig(), [replace(reveal, flow=flow)]) for flow in flows)
+    assert np.array_equal(fine.y, coarse.y)
+    alone = fill_holes(frame, source_x, FillConfig())
+    assert np.array_equal(fine.y, alone.y) == (dx_px == 0)  # a flow that is true brings something

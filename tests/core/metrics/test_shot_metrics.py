@@ -133,3 +133,17 @@ def test_eyes_of_different_size_or_format_are_refused(make_frame):
         metrics().add(0, frame, make_frame(np.zeros((6, 8)), bits=10))
     with pytest.raises(ValueError, match="at least 1"):
         metrics(every=0)
+
+
+def test_the_share_of_holes_is_enough_where_nobody_looks_at_them(make_frame, texture):
+    frame, hole = make_frame(texture), np.zeros(texture.shape, np.bool_)
+    hole[:, -4:] = True
+    whole, sparing = metrics(every=4), metrics(every=4)
+    looked = []
+    for index in range(7):
+        whole.add(index, frame, frame, hole=hole)
+        looked.append(sparing.looks_at_holes(index))
+        share = float(hole.mean())
+        sparing.add(index, frame, frame, hole=hole if looked[-1] else None, hole_share=share)
+    assert looked == [True, True, False, False, True, True, False]
+    assert whole.row() == sparing.row()
