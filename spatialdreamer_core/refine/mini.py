@@ -29,9 +29,9 @@ from spatialdreamer_core.refine.tiles import TileGrid
 FOLDER = Path(__file__).parent.parent / "weights"
 LOOK, PAINT, ABOUT = "mini_look.onnx", "mini_paint.onnx", "mini.json"
 SHA256: dict[str, str] = {
-    "mini_look.onnx": "1d2dbe1684c85831c0493bf25974e5099025662885b3eff436b57d28472483b9",
-    "mini_paint.onnx": "2114f637dbc342a208e13683cd81f197870f6594b281bdef51bd33cdb080a88c",
-    "mini.json": "989b144bde0e00cd44a58bdd0529672b36ebb11a5ba3f1c4c4ad7448dc1352ea",
+    "mini_look.onnx": "b13f0f31ae91c6c7b6be2fadb03657522903002c4dfd319b5ef4731936b58673",
+    "mini_paint.onnx": "6387aa5c50e70dc0ae91a92f26715cd07e6916d25a1723e2e230e0e56f2a7ab8",
+    "mini.json": "55d9d23c13fbda448cf64e5609ebe9ee9d4860433436a76809e895b02f773b41",
 }
 """Of the files that ship, by name; files with other bytes are refused."""
 VERSION = 1

@@ -9,6 +9,7 @@ Source: arXiv 2411.11934 (RefinerNet, deviation strength, temporal interaction l
 after arXiv 2505.16565.
 """
 
+from copy import deepcopy
 from typing import NamedTuple
 
 import torch
@@ -21,6 +22,8 @@ from spatialdreamer_core.models.strength import StrengthEmbedding
 
 STRENGTH_SCALE = 5000.0
 """Geometric strengths are some hundredths; the sinusoid tells numbers apart that differ by about one."""
+MOMENTUM, EPSILON = 0.01, 1e-5
+"""Of the statistics: batches of pictures and of clips come in turn, so they have to reach over many."""
 GATE_AT_START = -2.0
 """Logit of the share of the mirrored background, before training."""
 
@@ -57,12 +60,54 @@ class Shared(NamedTuple):
     temporal: Tensor
 
 
-def levelled(x: Tensor) -> Tensor:
-    """Bring each tile's map [B, C, h, w] to mean 0 and variance 1 (a group norm of one group, without weights).
+class Level(nn.Module):
+    """Brings each channel of a map [B, C, h, w] to mean 0 and variance 1, by statistics of what was trained on.
 
-    Whatever reads the residual stream reads it so; else what blocks add grows until activations are dead.
+    Whatever reads the residual stream reads it so; else what blocks add grows until activations are dead. A trained
+    network's level is a scale and an offset, which the layer that reads it can take over (``fold``).
+
+    Attributes:
+        mean: [C].
+        variance: [C].
+        fixed: Whether training leaves the statistics as they are.
+
+    Source: Ioffe and Szegedy, Batch Normalization, arXiv 1502.03167, without scale and offset of its own.
     """
-    return F.group_norm(x, 1)
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("variance", torch.ones(channels))
+        self.fixed = self.folded = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape."""
+        if self.folded:
+            return x
+        measures = self.training and not self.fixed
+        return F.batch_norm(x, self.mean, self.variance, None, None, measures, MOMENTUM, EPSILON)
+
+    @torch.no_grad()
+    def fold(self, *readers: nn.Conv2d | nn.Linear, places: nn.Parameter | None = None) -> None:
+        """Give scale and offset to the layers that read, and be identity from now on.
+
+        Args:
+            readers: Each reads ``level(x)``, or ``level(x) + places``, and pads nothing.
+            places: [..., C, ...] with one dimension of C channels, which they add first; it is scaled along.
+        """
+        scale = (self.variance + EPSILON).rsqrt()
+        for reader in readers:
+            assert reader.bias is not None
+            reader.bias -= reader.weight.flatten(1) @ (self.mean * scale)
+            reader.weight *= scale.reshape(1, -1, *[1] * (reader.weight.ndim - 2))
+        if places is not None:
+            channels = [1] * places.ndim
+            channels[1] = -1
+            places.div_(scale.reshape(channels))
+        self.folded = True
 
 
 class Block(nn.Module):
@@ -74,6 +119,7 @@ class Block(nn.Module):
     def __init__(self, channels: int, embedding: int = 0) -> None:
         super().__init__()
         half = channels // 2
+        self.level = Level(channels)
         self.narrow = nn.Conv2d(channels, half, 1)
         self.shift = nn.Linear(embedding, half) if embedding else None
         self.look = nn.Conv2d(half, half, 3, padding=1)
@@ -82,11 +128,15 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
         """[B, C, h, w] and [B, E] to [B, C, h, w]."""
-        y = self.narrow(levelled(x))
+        y = self.narrow(self.level(x))
         if self.shift is not None and embedding is not None:
             y = y + self.shift(embedding)[:, :, None, None]
         out: Tensor = x + self.widen(F.silu(self.look(F.silu(y))))
         return out
+
+    def fold(self) -> None:
+        """See ``Level.fold``."""
+        self.level.fold(self.narrow)
 
 
 class Projections(nn.Module):
@@ -95,15 +145,20 @@ class Projections(nn.Module):
     def __init__(self, channels: int, heads: int, columns: int, names: str = "qkv") -> None:
         super().__init__()
         self.heads, self.names = heads, names
+        self.level = Level(channels)
         self.column = nn.Parameter(torch.zeros(1, channels, 1, columns))
         self.project = nn.Conv2d(channels, channels * len(names), 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """[B, C, h, w] to one tensor for each name."""
         batch, channels = x.shape[:2]
-        y = self.project(levelled(x) + self.column)
+        y = self.project(self.level(x) + self.column)
         y = y.reshape(batch, len(self.names), self.heads, channels // self.heads, -1)
         return tuple(y.transpose(3, 4).unbind(1))
+
+    def fold(self) -> None:
+        """See ``Level.fold``."""
+        self.level.fold(self.project, places=self.column)
 
 
 class Attention(nn.Module):
@@ -129,20 +184,15 @@ def _stage(channels: int, blocks: int) -> nn.ModuleList:
     return nn.ModuleList(Block(channels) for _ in range(blocks))
 
 
-def _down(inputs: int, outputs: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 2, stride=2)
+def _down(inputs: int, outputs: int) -> nn.Sequential:
+    """Half the size."""
+    return nn.Sequential(Level(inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 2, stride=2))
 
 
-class Up(nn.Module):
-    """Twice the size, by sub-pixels."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.spread = nn.Conv2d(inputs, 4 * outputs, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, h, w] to [B, C', 2h, 2w]."""
-        return F.pixel_shuffle(self.spread(x), 2)
+def _up(inputs: int, outputs: int, factor: int = 2) -> nn.Sequential:
+    """``factor`` times the size, by sub-pixels."""
+    spread = nn.Conv2d(inputs, factor * factor * outputs, 1)
+    return nn.Sequential(Level(inputs), nn.SiLU(), spread, nn.PixelShuffle(factor))
 
 
 class Encoder(nn.Module):
@@ -160,10 +210,10 @@ class Encoder(nn.Module):
         fine = self.patches(tile)
         for block in self.fine:
             fine = block(fine)
-        middle = self.to_middle(F.silu(levelled(fine)))
+        middle = self.to_middle(fine)
         for block in self.middle:
             middle = block(middle)
-        coarse = self.to_coarse(F.silu(levelled(middle)))
+        coarse = self.to_coarse(middle)
         for block in self.coarse:
             coarse = block(coarse)
         return fine, middle, coarse
@@ -212,13 +262,13 @@ class MiniNet(nn.Module):
         self.coarse_attention = Attention(coarse)
         self.coarse_blocks = nn.ModuleList(Block(coarse, config.embedding) for _ in range(2))
         self.temporal = TemporalAttention(config) if config.temporal else None
-        self.to_middle = Up(coarse, middle)
+        self.to_middle = _up(coarse, middle)
         self.middle_tokens = Projections(middle, config.heads, TILE // 8)
         self.middle_attention = Attention(middle)
         self.middle_blocks = nn.ModuleList(Block(middle, config.embedding) for _ in range(2))
-        self.to_fine = Up(middle, fine)
+        self.to_fine = _up(middle, fine)
         self.fine_blocks = nn.ModuleList(Block(fine, config.embedding) for _ in range(2))
-        self.to_pixels = nn.Conv2d(fine, 4 * PATCH * PATCH, 1)
+        self.to_pixels = _up(fine, 4, PATCH)
         self.finish = nn.Conv2d(4 + 7, 6, 3, padding=1)
         self.last = nn.Conv2d(6, 4, 3, padding=1)
         _begin_at_zero(self.last)
@@ -280,7 +330,7 @@ class MiniNet(nn.Module):
         for block in self.coarse_blocks:
             coarse = block(coarse, embedding)
 
-        middle = look.middle + self.to_middle(F.silu(levelled(coarse)))
+        middle = look.middle + self.to_middle(coarse)
         query, key, value = self.middle_tokens(middle)
         if self.refiner is None:
             found = attend(query, key, value, (2 * rows, 2 * rows))
@@ -291,15 +341,23 @@ class MiniNet(nn.Module):
         for block in self.middle_blocks:
             middle = block(middle, embedding)
 
-        fine = look.fine + self.to_fine(F.silu(levelled(middle)))
+        fine = look.fine + self.to_fine(middle)
         for block in self.fine_blocks:
             fine = block(fine, embedding)
-        pixels = F.pixel_shuffle(self.to_pixels(F.silu(levelled(fine))), PATCH)
+        pixels = self.to_pixels(fine)
         out = self.last(F.silu(self.finish(torch.cat([pixels, tile[:, :7]], 1))))
         filled, mirrored = (tile[:, :3] + 1) / 2, (tile[:, 3:6] + 1) / 2
         share = torch.sigmoid(out[:, 3:] + GATE_AT_START)
         made: Tensor = filled + share * (mirrored - filled) + torch.tanh(out[:, :3])
         return made
+
+    def folded(self) -> "MiniNet":
+        """A copy that gives the same with fewer operations; not to be trained."""
+        copy = deepcopy(self).eval()
+        for part in copy.modules():
+            if part is not copy and isinstance(part, (Block, Projections, TemporalAttention)):
+                part.fold()
+        return copy
 
     def forward(self, tiles: Tensor, references: Tensor, strength: Tensor) -> Tensor:
         """Make every frame of a clip, or single pictures where T is 1.
@@ -336,6 +394,7 @@ class TemporalAttention(nn.Module):
         super().__init__()
         channels = config.widths[2]
         self.heads = config.heads
+        self.level = Level(channels)
         self.frame = nn.Parameter(torch.zeros(len(config.offsets) + 1, channels))
         self.query = nn.Linear(channels, channels)
         self.keys = nn.Linear(channels, 2 * channels)
@@ -344,7 +403,7 @@ class TemporalAttention(nn.Module):
 
     def share(self, x: Tensor) -> Tensor:
         """Keys and values [B, h * w, 2 * C] of a frame [B, C, h, w], without its place in time."""
-        shared: Tensor = self.keys(levelled(x).flatten(2).transpose(1, 2))
+        shared: Tensor = self.keys(self.level(x).flatten(2).transpose(1, 2))
         return shared
 
     def forward(self, x: Tensor, others: Tensor) -> Tensor:
@@ -354,7 +413,11 @@ class TemporalAttention(nn.Module):
         shared = torch.cat([self.share(x)[:, None], others], 1) + F.linear(self.frame, self.keys.weight)[:, None]
         keys = shared.transpose(1, 2).reshape(places, -1, 2, self.heads, channels // self.heads)
         key, value = keys.permute(2, 0, 3, 1, 4).unbind(0)
-        query = self.query(levelled(x).flatten(2).transpose(1, 2)).reshape(places, 1, self.heads, -1).transpose(1, 2)
+        query = self.query(self.level(x).flatten(2).transpose(1, 2)).reshape(places, 1, self.heads, -1).transpose(1, 2)
         found = attend(query, key, value).transpose(1, 2).reshape(batch, rows, columns, channels)
         out: Tensor = x + self.join(found).permute(0, 3, 1, 2)
         return out
+
+    def fold(self) -> None:
+        """See ``Level.fold``."""
+        self.level.fold(self.query, self.keys, places=self.frame)

@@ -24,14 +24,18 @@ def save_mini(net: MiniNet, folder: Path, *, half: bool = False) -> Path:
     Args:
         net: The network.
         folder: Exists.
-        half: Store float16, as weights ship.
+        half: Store weights in float16, as they ship.
 
     Returns:
         The weights' file.
     """
     path = folder / FILE
     kind = torch.float16 if half else torch.float32
-    save_file({name: value.detach().to("cpu", kind).contiguous() for name, value in net.state_dict().items()}, path)
+    kinds = {name: kind for name, _ in net.named_parameters()}  # statistics have wider ranges than half has
+    tensors = {
+        name: value.detach().to("cpu", kinds.get(name, torch.float32)) for name, value in net.state_dict().items()
+    }
+    save_file({name: value.contiguous() for name, value in tensors.items()}, path)
     values = {"size": "mini", "network": net.config.as_json(), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     (folder / DESCRIPTION).write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
     return path

@@ -39,7 +39,7 @@ def export_mini(net: MiniNet, folder: Path) -> None:
     ``paint``: tile, the fields of ``Look``, strength [1] and, as ``others_NAME`` [1, K, ...], those of ``Shared`` of K
     other frames, in the order of the network's offsets -> made [1, 3, 128, 128].
     """
-    net = net.eval()
+    net = net.folded()
     tile, reference = torch.zeros(1, INPUTS, TILE, TILE), torch.zeros(1, 3, TILE, TILE)
     with torch.no_grad():
         look = net.look(tile, reference)

@@ -16,7 +16,7 @@ from spatialdreamer_core.depth.builtin import BuiltinDepth
 from spatialdreamer_core.errors import ConfigError
 from spatialdreamer_core.metrics.lpips import Network
 from spatialdreamer_core.models.mini.config import mini_config
-from spatialdreamer_core.models.mini.net import MiniNet
+from spatialdreamer_core.models.mini.net import Level, MiniNet
 from spatialdreamer_core.models.mini.weights import load_mini, save_mini
 from spatialdreamer_core.training.data import PairsBatch, PairsData
 from spatialdreamer_core.training.stereo.config import TrainConfig
@@ -114,10 +114,13 @@ class MiniRecipe:
         self._perceptual: Perceptual | None = None
 
     def network(self) -> nn.Module:
-        """A new one, or the one to start from."""
-        if self._config.start_from is None:
-            return MiniNet(self._shape)
-        return load_mini(Path(self._config.start_from), self._shape)
+        """A new one, or the one to start from; stage 2 leaves the statistics of its levels as they are."""
+        start = self._config.start_from
+        net = MiniNet(self._shape) if start is None else load_mini(Path(start), self._shape)
+        for part in net.modules():
+            if isinstance(part, Level) and self._config.stage == 2:
+                part.fixed = True
+        return net
 
     def trainable(self, net: nn.Module) -> list[nn.Parameter]:
         """In stage 1 all but temporal attention; in stage 2 only that, and the attention by which RefinerNet asks."""

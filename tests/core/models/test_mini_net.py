@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spatialdreamer_core.errors import ConfigError, WeightsError
 from spatialdreamer_core.models.mini.config import MiniConfig, mini_config
-from spatialdreamer_core.models.mini.net import MiniNet
+from spatialdreamer_core.models.mini.net import Level, MiniNet
 from spatialdreamer_core.models.mini.weights import load_mini, save_mini
 
 SMALL = MiniConfig(widths=(8, 16, 16), heads=2, embedding=8, offsets=(-1, 1))
@@ -26,6 +26,10 @@ def stirred(config: MiniConfig) -> MiniNet:
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
+        for part in net.modules():
+            if isinstance(part, Level):
+                part.mean.normal_(0, 0.3)
+                part.variance.uniform_(0.2, 3)
     return net.eval()
 
 
@@ -87,7 +91,7 @@ def test_what_is_switched_off_has_no_say(config: MiniConfig) -> None:
 
 
 def test_whatever_blocks_add_every_level_still_counts() -> None:
-    net = stirred(SMALL)
+    net = stirred(SMALL).train()
     with torch.no_grad():
         for name, parameter in net.named_parameters():
             if name.endswith(("widen.weight", "widen.bias", "join.weight", "join.bias")):
@@ -98,6 +102,25 @@ def test_whatever_blocks_add_every_level_still_counts() -> None:
     for part in parts:
         reached = [p.grad for name, p in net.named_parameters() if name.startswith(part)]
         assert max(float(gradient.abs().max()) for gradient in reached if gradient is not None) > 1e-7, part
+
+
+def test_levels_that_their_readers_took_over_change_nothing() -> None:
+    net = stirred(SMALL)
+    tiles, references, strength = clip()
+    with torch.no_grad():
+        wanted, made = net(tiles, references, strength), net.folded()(tiles, references, strength)
+    assert torch.allclose(made, wanted, atol=1e-4)
+    assert not torch.equal(net.folded().coarse_blocks[0].narrow.weight, net.coarse_blocks[0].narrow.weight)
+
+
+def test_statistics_follow_what_is_trained_on_unless_they_are_fixed() -> None:
+    for fixed in (False, True):
+        level = Level(2)
+        level.fixed = fixed
+        for _ in range(400):
+            level(torch.randn(16, 2, 4, 4) * 3 + 5)
+        assert torch.allclose(level.mean, torch.full((2,), 0.0 if fixed else 5.0), atol=0.5)
+        assert torch.allclose(level.variance, torch.full((2,), 1.0 if fixed else 9.0), atol=1.5)
 
 
 def test_a_frame_depends_on_its_window_alone() -> None:
@@ -115,7 +138,8 @@ def test_weights_come_back_as_they_were_written(tmp_path, half: bool) -> None:  
     again = load_mini(tmp_path)
     assert again.config == SMALL
     for name, value in net.state_dict().items():
-        wanted = value.half().float() if half else value
+        weight = name in dict(net.named_parameters())
+        wanted = value.half().float() if half and weight else value
         assert torch.equal(again.state_dict()[name], wanted)
 
 
