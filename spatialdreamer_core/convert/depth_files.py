@@ -34,7 +34,7 @@ from spatialdreamer_core.video.encode import resolve_codec
 from spatialdreamer_core.video.media import VIDEO_EXTENSIONS, has_extension, open_bytes, source_id
 from spatialdreamer_core.video.segments import Segment
 
-ALGORITHM = 2
+ALGORITHM = 3
 """Raise when the written bytes change for the same settings."""
 PICTURE_EXTENSIONS = frozenset(["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff"])
 EXTENSIONS = VIDEO_EXTENSIONS | PICTURE_EXTENSIONS

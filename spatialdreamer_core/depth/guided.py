@@ -1,7 +1,10 @@
 """Bring the soft, misplaced edges of estimated depth onto the picture's edges."""
 
+from typing import Any
+
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from spatialdreamer_core.depth.edges import snap_edges
@@ -52,9 +55,10 @@ def guided_filter(values: Map, picture: NDArray[np.uint8], radius: int = RADIUS_
     small_guide = cv2.resize(guide, size, interpolation=cv2.INTER_AREA)
     small = cv2.resize(values, size, interpolation=cv2.INTER_AREA)
     window = (2 * max(1, radius // SUBSAMPLING) + 1,) * 2
-    slopes, offset = _fit(np.asarray(small_guide, np.float32), np.asarray(small, np.float32), window, epsilon)
-    spread = cv2.resize(np.dstack([slopes, offset]), (w, h), interpolation=cv2.INTER_LINEAR)
-    return np.asarray((spread[..., :3] * guide).sum(axis=2) + spread[..., 3], np.float32)
+    lines = _fit(np.asarray(small_guide, np.float32), np.asarray(small, np.float32), window, epsilon)
+    out = np.empty((h, w), np.float32)
+    _apply(cv2.resize(lines, (w, h), interpolation=cv2.INTER_LINEAR), guide, out)
+    return out
 
 
 def guided_by_grey(values: Map, picture: NDArray[np.uint8], radius: int, epsilon: float) -> Map:
@@ -86,26 +90,56 @@ def guided_by_grey(values: Map, picture: NDArray[np.uint8], radius: int, epsilon
     return np.asarray(slopes * picture + offsets, np.float32)
 
 
-def _fit(guide: Map, values: Map, window: tuple[int, int], epsilon: float) -> tuple[Map, Map]:
-    """Slopes [h, w, 3] and offset [h, w] of the local linear functions, averaged over the windows of each pixel."""
-    red, green, blue = (guide[..., c] for c in range(3))
-    products = np.dstack(
-        [guide, values, red * red, red * green, red * blue, green * green, green * blue, blue * blue]
-        + [channel * values for channel in (red, green, blue)]
-    )
+def _fit(guide: Map, values: Map, window: tuple[int, int], epsilon: float) -> Map:
+    """Slopes and offset [h, w, 4] of the local linear functions, averaged over the windows of each pixel."""
+    h, w = values.shape
+    products, lines = np.empty((4, h, w, 4), np.float32), np.empty((h, w, 4), np.float32)
+    _multiply(guide, values, products)
     # cv2.blur takes at most four channels at once
-    means = np.dstack([cv2.blur(products[..., c : c + 4], window) for c in range(0, products.shape[2], 4)])
-    r, g, b, v, rr, rg, rb, gg, gb, bb, rv, gv, bv = (means[..., c] for c in range(13))
-    rr, gg, bb = rr - r * r + epsilon, gg - g * g + epsilon, bb - b * b + epsilon
-    rg, rb, gb = rg - r * g, rb - r * b, gb - g * b
-    rv, gv, bv = rv - r * v, gv - g * v, bv - b * v
-    # the inverse of a symmetric 3x3 matrix by its cofactors
-    c_rr, c_rg, c_rb = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
-    c_gg, c_gb, c_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
-    determinant = rr * c_rr + rg * c_rg + rb * c_rb
-    slope_r = (c_rr * rv + c_rg * gv + c_rb * bv) / determinant
-    slope_g = (c_rg * rv + c_gg * gv + c_gb * bv) / determinant
-    slope_b = (c_rb * rv + c_gb * gv + c_bb * bv) / determinant
-    offset = v - slope_r * r - slope_g * g - slope_b * b
-    averaged: Map = np.asarray(cv2.blur(np.dstack([slope_r, slope_g, slope_b, offset]), window), np.float32)
-    return averaged[..., :3], averaged[..., 3]
+    means = np.stack([cv2.blur(four, window) for four in products])
+    _solve(means, np.float32(epsilon), lines)
+    return np.asarray(cv2.blur(lines, window), np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _multiply(guide: Any, values: Any, products: Any) -> None:
+    """Write colours and value, squares of colours, products of colours, and colours times value: [4, h, w, 4]."""
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            r, g, b, v = guide[i, j, 0], guide[i, j, 1], guide[i, j, 2], values[i, j]
+            one, squares, mixed, valued = products[0, i, j], products[1, i, j], products[2, i, j], products[3, i, j]
+            one[0], one[1], one[2], one[3] = r, g, b, v
+            squares[0], squares[1], squares[2], squares[3] = r * r, g * g, b * b, 0
+            mixed[0], mixed[1], mixed[2], mixed[3] = r * g, r * b, g * b, 0
+            valued[0], valued[1], valued[2], valued[3] = r * v, g * v, b * v, 0
+
+
+@njit(cache=True, nogil=True)
+def _solve(means: Any, epsilon: Any, lines: Any) -> None:
+    """Write the slopes and the offset that fit each window best, from the means over it."""
+    for i in range(lines.shape[0]):
+        for j in range(lines.shape[1]):
+            one, squares, mixed, valued = means[0, i, j], means[1, i, j], means[2, i, j], means[3, i, j]
+            r, g, b, v = one[0], one[1], one[2], one[3]
+            rr, gg, bb = squares[0] - r * r + epsilon, squares[1] - g * g + epsilon, squares[2] - b * b + epsilon
+            rg, rb, gb = mixed[0] - r * g, mixed[1] - r * b, mixed[2] - g * b
+            rv, gv, bv = valued[0] - r * v, valued[1] - g * v, valued[2] - b * v
+            # the inverse of a symmetric 3x3 matrix by its cofactors
+            c_rr, c_rg, c_rb = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
+            c_gg, c_gb, c_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
+            determinant = rr * c_rr + rg * c_rg + rb * c_rb
+            slope_r = (c_rr * rv + c_rg * gv + c_rb * bv) / determinant
+            slope_g = (c_rg * rv + c_gg * gv + c_gb * bv) / determinant
+            slope_b = (c_rb * rv + c_gb * gv + c_bb * bv) / determinant
+            line = lines[i, j]
+            line[0], line[1], line[2] = slope_r, slope_g, slope_b
+            line[3] = v - slope_r * r - slope_g * g - slope_b * b
+
+
+@njit(cache=True, nogil=True)
+def _apply(lines: Any, guide: Any, out: Any) -> None:
+    """Write each pixel's value on its own line."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            line, colour = lines[i, j], guide[i, j]
+            out[i, j] = line[0] * colour[0] + line[1] * colour[1] + line[2] * colour[2] + line[3]

@@ -7,7 +7,7 @@ from spatialdreamer_core.dvg.config import PairsConfig
 from spatialdreamer_core.pairs.members import FORMAT
 from spatialdreamer_core.store.place import WORK_FOLDER, canonical_json
 
-ALGORITHM = 1
+ALGORITHM = 2
 """Raise when a clip would become another sample for the same settings, so that old and new work never mix."""
 
 LAYOUT = 1

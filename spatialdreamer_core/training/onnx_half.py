@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from spatialdreamer_core.training.onnx_pads import fold_padding
+
 LARGE = 256
 """Tensors with fewer numbers stay as they are."""
 
@@ -20,6 +22,8 @@ def store_half(scratch: Path, path: Path) -> None:
     onnx: Any = importlib.import_module("onnx")  # a tool of training only
     helper, numpy_helper, kinds = onnx.helper, onnx.numpy_helper, onnx.TensorProto
     model = onnx.load(str(scratch))
+    importlib.import_module("onnx.reference")
+    fold_padding(onnx, model)
     kept: list[Any] = []
     casts: list[Any] = []
     for tensor in model.graph.initializer:

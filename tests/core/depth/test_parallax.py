@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from spatialdreamer_core.depth.parallax import FOCAL_OF_WIDTH, find_parallax, fuse
+from spatialdreamer_core.depth.camera_motion import FOCAL_OF_WIDTH, camera_motion
+from spatialdreamer_core.depth.parallax import find_parallax, fuse
 
 H, W = 120, 200
 FOCAL = FOCAL_OF_WIDTH * W
@@ -129,3 +130,14 @@ def test_tiny_pictures_show_nothing_and_break_nothing(shape):
     found = find_parallax(Known(flow), grey, grey)
     assert found.confidence.shape == shape
     assert not found.confidence.any()
+
+
+def test_heading_and_turn_are_found_though_a_fifth_of_the_picture_moves_on_its_own():
+    heading, turn = np.array([0.6, -0.2, 0.8]) / np.linalg.norm([0.6, -0.2, 0.8]), (0.01, -0.02, 0.005)
+    flow = motion(truth(), travel=tuple(0.1 * heading), turn=turn)
+    flow[20:72, 120:] += 6
+    found = camera_motion(flow, np.ones((H, W), np.float32))
+    assert found is not None
+    assert abs(found.heading @ heading) > 0.9999  # either sign
+    np.testing.assert_allclose(found.turn, turn, atol=1e-4)
+    assert 0.75 < found.explained < 0.9
