@@ -146,7 +146,7 @@ def _refine(refiner: MiniRefiner, shot: RefineShot, frames: list[RefineFrame]) -
     for frame in frames:
         waiting[frame.index] = frame
         for done in stream.push(frame):
-            paste(waiting.pop(done.index), done.patches, shot.colour)
+            paste(waiting.pop(done.index), done, shot.colour)
 
 
 class _Timed:

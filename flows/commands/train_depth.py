@@ -9,6 +9,7 @@ import typer
 
 from spatialdreamer_core.depth.protocol import DepthEstimator, DepthRequest
 from spatialdreamer_core.errors import ConfigError
+from spatialdreamer_core.store.folders import files_below
 
 if TYPE_CHECKING:
     from spatialdreamer_core.training.depth.benchmark import Estimate
@@ -26,7 +27,7 @@ def _log() -> None:
 def _files(folders: list[Path], suffixes: tuple[str, ...]) -> list[Path]:
     found: list[Path] = []
     for folder in folders:
-        found += [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes)
+        found += [folder] if folder.is_file() else [p for p in files_below(folder) if p.suffix.lower() in suffixes]
     return found
 
 

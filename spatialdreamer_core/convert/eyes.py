@@ -173,7 +173,7 @@ class EyeMaker:
             for done in painted:
                 with self.clock.stage("refine"):
                     kept, shown = waiting.pop(done.index)
-                    pasted = paste(shown, done.patches, shot.colour, borders=shot.borders)
+                    pasted = paste(shown, done, shot.colour, borders=shot.borders)
                 yield replace(kept, right=pasted.frame, refined_share=pasted.share)
 
     def _refine_shot(self) -> RefineShot:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from spatialdreamer_core.errors import MaterialError
 from spatialdreamer_core.evaluate.frames_in import ARRAYS, PICTURES, VIDEOS
+from spatialdreamer_core.store.folders import files_below, folders_below
 
 Packing = Literal["full-sbs", "half-sbs", "full-tb", "half-tb"]
 
@@ -52,7 +53,7 @@ class ClipRef:
     def files(self) -> list[Path]:
         """Everything that is read of it."""
         given = [path for path in (self.left, self.right, self.disparity) if path is not None]
-        return [file for path in given for file in (_inside(path) if path.is_dir() else [path])]
+        return [file for path in given for file in (files_below(path) if path.is_dir() else [path])]
 
     def digest(self) -> str:
         """Name its content: every byte of every file, and how they are read."""
@@ -100,7 +101,7 @@ def find_material(given: Sequence[str], layout: Packing | None = None) -> list[C
 
 
 def _in_folder(root: Path, layout: Packing | None) -> Iterator[ClipRef]:
-    for folder in (root, *sorted(path for path in root.rglob("*") if path.is_dir())):
+    for folder in sorted(folders_below(root)):
         if any(part.startswith(".") for part in folder.relative_to(root).parts):
             continue
         for clip in _pairs_of(folder, layout):
@@ -202,7 +203,3 @@ def _visible(folder: Path) -> list[Path]:
     known = (*PICTURES, *ARRAYS, *VIDEOS, *_DISPARITIES)
     entries = (entry for entry in sorted(folder.iterdir()) if not entry.name.startswith("."))
     return [entry for entry in entries if entry.is_dir() or entry.suffix.lower() in known]
-
-
-def _inside(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*") if file.is_file())

@@ -75,7 +75,7 @@ def render_right(left: Clip, disparity: Sequence[F32], method: Method, refiner: 
             continue
         frames[t] = RefineFrame(t, source, filled.frame, shown[t], filled.runs, filled.revealed)
         for painted in stream.push(frames[t]):
-            pasted = paste(frames.pop(painted.index), painted.patches, RGB_COLOUR)
+            pasted = paste(frames.pop(painted.index), painted, RGB_COLOUR)
             made[painted.index] = rgb_picture(pasted.frame)
     return Rendered(made, shown)
 

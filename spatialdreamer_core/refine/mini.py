@@ -34,8 +34,12 @@ SHA256: dict[str, str] = {
     "mini.json": "55d9d23c13fbda448cf64e5609ebe9ee9d4860433436a76809e895b02f773b41",
 }
 """Of the files that ship, by name; files with other bytes are refused."""
-VERSION = 1
+VERSION = 2
 """Raise when the code gives other colours for the same weights."""
+SHARE = 0.6
+"""How much of the painting shows: the mean of two guesses errs less than either. On frames of eleven rendered clips
+that are not those reported, shares of 0.5 to 0.7 are nearest to the truth by LPIPS (alex) and lose less than 0.1 dB of
+PSNR; VGG, to which wide holes are painted too soft, goes a third to two thirds of the way back to the fill."""
 F32 = NDArray[np.float32]
 Place = tuple[int, int]
 
@@ -136,7 +140,7 @@ class MiniStream:
         reach, last = self._refiner.reach, self._shot.length - 1
         self._seen[frame.index] = self._look(frame)
         while self._next < self._end and frame.index >= min(self._next + reach, last):
-            yield Painted(self._next, self._paint(self._next))
+            yield Painted(self._next, self._paint(self._next), SHARE)
             self._seen.pop(self._next - reach, None)
             self._next += 1
 

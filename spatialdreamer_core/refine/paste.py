@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from spatialdreamer_core.errors import RefineError
 from spatialdreamer_core.geometry.fill import SAME_SURFACE_PX
 from spatialdreamer_core.geometry.holes import HoleRuns, hole_pixels
-from spatialdreamer_core.refine.protocol import LEAST_HOLE_PX, Patch, RefineFrame
+from spatialdreamer_core.refine.protocol import LEAST_HOLE_PX, Painted, Patch, RefineFrame
 from spatialdreamer_core.video.colour import rgb_matrix
 from spatialdreamer_core.video.frames import Frame
 from spatialdreamer_core.video.source import ColourInfo
 
-PASTE_VERSION = 1
+PASTE_VERSION = 2
 """Raise when pasting gives other bytes for the same patches."""
 FEATHER_PX = 2
 """Pixels from the rim, city block, over which the painting is faded in."""
@@ -53,12 +53,12 @@ class Pasted:
     share: float
 
 
-def paste(frame: RefineFrame, patches: Sequence[Patch], colour: ColourInfo, *, borders: bool = True) -> Pasted:
-    """Write patches into the holes of a frame.
+def paste(frame: RefineFrame, painted: Painted, colour: ColourInfo, *, borders: bool = True) -> Pasted:
+    """Write what was painted into the holes of a frame.
 
     Args:
         frame: Not written to.
-        patches: Within the picture; their weighted mean counts where they overlap.
+        painted: Patches within the picture; their weighted mean counts where they overlap.
         colour: Decides matrix and range of the frame.
         borders: Whether holes that touch the left or right side of the picture are painted.
 
@@ -66,7 +66,7 @@ def paste(frame: RefineFrame, patches: Sequence[Patch], colour: ColourInfo, *, b
         ValueError: If a patch leaves the picture.
         RefineError: If a patch holds NaN or infinity.
     """
-    right, runs = frame.right, frame.holes
+    right, runs, patches = frame.right, frame.holes, painted.patches
     if not patches or runs.row.size == 0:
         return Pasted(right, 0.0)
     pixels = _gather(frame, patches)
@@ -74,6 +74,7 @@ def paste(frame: RefineFrame, patches: Sequence[Patch], colour: ColourInfo, *, b
     matrix, offset = rgb_matrix(layout.bits, colour, right.height)
     _to_yuv(pixels.colour, np.linalg.inv(matrix).astype(np.float32), offset.astype(np.float32))
     alpha = _alpha(frame.source_x, _kept_in(runs, borders), pixels, frame.revealed)
+    alpha *= np.float32(painted.share)
     levels = np.float32(1 << (layout.bits - 8))
     _match(right.planes, frame.source_x, runs, pixels, (layout.sub_x, layout.sub_y, levels))
     y, u, v = (plane.copy() for plane in right.planes)

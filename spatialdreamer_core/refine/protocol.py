@@ -113,10 +113,12 @@ class Painted:
     Attributes:
         index: Frame of the shot.
         patches: Colours; none where the frame keeps its fill.
+        share: How much of them shows, in [0, 1]; the rest stays the classical fill.
     """
 
     index: int
     patches: tuple[Patch, ...]
+    share: float = 1.0
 
 
 class RefineStream(Protocol):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spatialdreamer_core.errors import ConfigError
+from spatialdreamer_core.store.folders import files_below
 from spatialdreamer_core.training.depth.data import Batch, Points, Shards, cut, recolour, shape_at
 
 U8 = NDArray[np.uint8]
@@ -49,7 +50,7 @@ class Frames:
     """Real pictures of a folder without any depth."""
 
     def __init__(self, folder: Path) -> None:
-        found = (cv2.imread(str(p)) for p in sorted(folder.rglob("[!.]*")) if p.suffix.lower() in SUFFIXES)
+        found = (cv2.imread(str(p)) for p in files_below(folder) if p.suffix.lower() in SUFFIXES)
         self._pictures = [np.ascontiguousarray(one[..., ::-1], np.uint8) for one in found if one is not None]
         if not self._pictures:
             raise ConfigError(f"pictures {folder}: no PNG or JPEG there that can be read")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spatialdreamer_core.depth.builtin import BuiltinDepth
 from spatialdreamer_core.depth.guided import sharpen_depth
 from spatialdreamer_core.errors import ConfigError
+from spatialdreamer_core.store.folders import files_below
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
@@ -50,7 +51,7 @@ def load_pictures(folder: Path, estimator: BuiltinDepth) -> list[DeepPicture]:
         ConfigError: If there is nothing, or a file cannot be read.
     """
     found: list[DeepPicture] = []
-    for path in sorted(p for p in folder.rglob("[!.]*") if p.suffix.lower() in (*SUFFIXES, ".npz")):
+    for path in (p for p in files_below(folder) if p.suffix.lower() in (*SUFFIXES, ".npz")):
         found += _drawn(path) if path.suffix == ".npz" else _photograph(path, estimator)
     if not found:
         raise ConfigError(

@@ -192,7 +192,7 @@ def test_only_tiles_with_wide_holes_are_worked_on_and_only_holes_change(
     refiner: SvdRefiner, frames: list[RefineFrame], whole: list[Painted]
 ) -> None:
     frame = frames[4]
-    done = paste(frame, whole[4].patches, COLOUR)
+    done = paste(frame, whole[4], COLOUR)
     assert done.share > 0
     assert_same_outside(done.frame, frame.right, frame.source_x)
     none = replace(
