@@ -50,7 +50,8 @@ def make_pairs(config: PairsRunConfig, listener: Listener | None = None) -> Pair
             report = make_all(run, listener)
         finally:
             rows = publish_manifest(config.output)
-            write_page(config.output)
+            if rows:
+                write_page(config.output)
         record_run(run, report)
     create_markdown_artifact(summary(report, config.output, rows), key="make-pairs-summary")
     return report

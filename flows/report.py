@@ -40,8 +40,8 @@ def refresh_manifest(output: str) -> int:
     place = Place(output)
     if place.keys(FRAGMENTS):
         return publish_manifest(output)
-    if place.children(naming.WORKS):
-        return publish_pairs(place)
+    if rows := publish_pairs(place):
+        return rows
     raise StoreError(f"{output}: no conversion has written anything there; give the output of one")
 
 

@@ -29,18 +29,18 @@ def make_all(run: Prepared[PairsRunConfig], on_progress: Callable[[Progress], No
 
 
 def publish_manifest(output: str) -> int:
-    """Compact plans, rows and failures into one file; gives its number of rows."""
+    """Compact plans, rows and failures into one file; gives its number of rows, 0 where there is nothing to write."""
     return publish_pairs(Place(output))
 
 
 def run_pairs(config: PairsRunConfig, on_progress: Callable[[Progress], None]) -> PairsReport:
-    """Do a whole run without Prefect. The manifest and the page are written even if it stops early."""
+    """Do a whole run without Prefect. The manifest and the page of what was done are written even if it stops early."""
     run = prepare(config)
     with exclusive_run(Place(config.output)):
         try:
             report = make_all(run, on_progress)
         finally:
-            publish_manifest(config.output)
-            publish_report(config.output)
+            if publish_manifest(config.output):
+                publish_report(config.output)
         record_run(run, report)
     return report

@@ -82,13 +82,15 @@ def failed_row(
 
 
 def publish_pairs(place: Place) -> int:
-    """Compact everything into the manifest; gives its number of rows.
+    """Compact everything into the manifest; gives its number of rows, 0 where there is nothing to write.
 
     Raises:
         StoreError: If something cannot be read or written.
     """
     tables = [table for key, record in list_works(place).items() for table in _work_tables(place, key, record)]
     manifest = PAIRS.compact(tables)
+    if not manifest.num_rows and place.size(naming.MANIFEST) is None:  # stopped before anything was tried
+        return 0
     data = table_bytes(manifest)
     patiently(lambda: place.publish(naming.MANIFEST, data))
     return int(manifest.num_rows)

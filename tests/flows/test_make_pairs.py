@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spatialdreamer_core.depth.protocol import DepthRequest
+from spatialdreamer_core.errors import SpatialDreamerError
 from spatialdreamer_core.store.place import Place
 from tasks.pool import RunStoppedError
 from tasks.set_aside import list_set_aside
@@ -45,6 +46,17 @@ class Flat(Slope):
 
     def infer(self, request: DepthRequest) -> NDArray[np.float32]:
         return np.ones(request.pictures.shape[:3], np.float32)
+
+
+def test_a_run_that_stops_before_it_tries_anything_leaves_no_empty_manifest_and_no_page(corpus: Corpus) -> None:
+    for model in ("nothing", str(corpus.films / "no-model")):
+        with pytest.raises(SpatialDreamerError):
+            corpus.make(**{"pairs.depth.name": model})
+        assert [path.name for path in corpus.output.iterdir()] == [".spatialdreamer"]
+    corpus.make()
+    with pytest.raises(SpatialDreamerError):
+        corpus.make(**{"pairs.depth.name": "nothing"})
+    assert len(corpus.rows()) == 7, "what an earlier run wrote stays"
 
 
 def test_clips_of_flat_depth_or_without_flow_are_filtered_out_with_the_reason(corpus: Corpus) -> None:
