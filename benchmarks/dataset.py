@@ -196,7 +196,7 @@ def simulate(clips: int) -> tuple[dict[str, float], float, int]:
         shards = ShardRows(plan)
         for shard in shards.names:
             write_commit(Path(name), shard, [row["clip_id"] for row in shards.of(shard)])
-        del plan
+        del plan, shards  # who plans again is another process
         begin = time.monotonic()
         commits, through = set(), []
         for commit in each_commit(place, "w"):
@@ -210,6 +210,7 @@ def simulate(clips: int) -> tuple[dict[str, float], float, int]:
         begin = time.monotonic()
         left = [shard for shard in ShardRows(again).names if shard not in commits]
         took["what is left"] = time.monotonic() - begin
+        del again
         assert not left, "every shard is finished"
         assert read_plan(place, "w").num_rows == found.num_rows, "nothing was planned twice"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -235,10 +235,8 @@ class PairsLibrary:
         patiently(lambda: register_work(self._place, self._work.key, self._work.depth_name, self._config))
         self._plan = latest(read_plan(self._place, self._work.key))
         self._closed()
-        open_rows = self._plan.filter(
-            pc.invert(pc.is_in(self._plan["shard"], pa.array([*self._finished, None], pa.string())))
-        )
-        planned = open_rows["source_uri"].unique().to_pylist()
+        is_open = pc.invert(pc.is_in(self._plan["shard"], pa.array([*self._finished, None], pa.string())))
+        planned = self._plan["source_uri"].filter(is_open).unique().to_pylist()
         self._uris += sorted(set(planned) - set(self._uris))  # what was begun is finished, whatever is named now
         return ()
 
@@ -284,11 +282,11 @@ class PairsLibrary:
         self._found.clear()
         bits = self._config.filters.max_duplicate_bits
         make = partial(extend_plan, self._place, key, found, self._closed, self._shard_bytes, bits)
+        self._plan = PLAN.empty_table()  # earlier generations, no longer needed; it is read once more
         plan = latest(patiently(make))
-        self._plan = PLAN.empty_table()  # earlier generations, no longer needed
-        planned = plan.filter(pc.equal(plan["status"], "planned"))
-        self._filtered = plan.num_rows - planned.num_rows + sum(s.filtered for s in self._finished.values())
-        self._counts["frames"] = pc.sum(planned["frames"]).as_py() or 0
+        planned = plan["frames"].filter(pc.equal(plan["status"], "planned"))
+        self._filtered = plan.num_rows - len(planned) + sum(s.filtered for s in self._finished.values())
+        self._counts["frames"] = pc.sum(planned).as_py() or 0
         self._counts["clips_failed"] += len(self._set_aside)
         for shard in self._finished.values():
             self._counts["clips_done"] += shard.samples

@@ -240,7 +240,8 @@ def extend_plan(
 
 def _missing_from(found: pa.Table, plan: pa.Table) -> pa.Table:
     """The clips that no generation lists yet, each once."""
-    new = found.filter(pc.invert(pc.is_in(found["clip_id"], value_set=plan["clip_id"].combine_chunks())))
+    listed = pc.is_in(found["clip_id"], value_set=plan["clip_id"].combine_chunks())
+    new = found.filter(pc.invert(listed)) if pc.any(listed).as_py() else found  # a first plan is as large as a corpus
     return _one_each(new, "min")
 
 
@@ -303,26 +304,33 @@ def _shot_numbers(clips: pa.Table) -> NDArray[np.int64]:
 
 def _left_behind(plan: pa.Table, closed: "Closed") -> pa.Table:
     """Planned clips of finished shards that are not through."""
-    finished = plan.filter(pc.is_in(plan["shard"], value_set=pa.array(closed.shards, TEXT)))
-    behind = finished.filter(pc.invert(pc.is_in(finished["clip_id"], value_set=closed.clips.combine_chunks())))
-    return behind.select(CLIPS_FOUND.names).cast(CLIPS_FOUND)
+    finished = pc.is_in(plan["shard"], value_set=pa.array(closed.shards, TEXT))
+    through = pc.is_in(plan["clip_id"], value_set=closed.clips.combine_chunks())
+    return plan.select(CLIPS_FOUND.names).filter(pc.and_not(finished, through)).cast(CLIPS_FOUND)
+
+
+_IN_TIME = ("source_id", "start_frame", "clip_id")
 
 
 class ShardRows:
-    """A plan's rows by shard; sorted once, so that opening a shard costs what it holds.
+    """A plan's rows by shard, without a copy of the plan; opening a shard costs what it holds.
 
     Args:
-        plan: Rows of ``PLAN``, one per clip.
+        plan: Rows of ``PLAN``, one per clip, the rows of a shard together as ``make_generation`` gives them.
+
+    Raises:
+        ValueError: If a shard's rows lie apart.
     """
 
     def __init__(self, plan: pa.Table) -> None:
-        planned = plan.filter(pc.is_valid(plan["shard"]))
-        columns = ("shard", "source_id", "start_frame", "clip_id")
-        order = pc.sort_indices(planned, sort_keys=[(name, "ascending") for name in columns])
-        self._rows = planned.take(order).combine_chunks()
-        runs = pc.run_end_encode(self._rows["shard"].combine_chunks())
+        self._rows = plan
+        runs = pc.run_end_encode(plan["shard"].combine_chunks())
         ends = runs.run_ends.to_pylist()
-        self._bounds = dict(zip(runs.values.to_pylist(), zip([0, *ends], ends, strict=False), strict=True))
+        bounds = zip(runs.values.to_pylist(), zip([0, *ends], ends, strict=False), strict=True)
+        held = sorted((shard, where) for shard, where in bounds if shard is not None)
+        self._bounds = dict(held)
+        if len(self._bounds) < len(held):
+            raise ValueError("the rows of a shard must lie together in a plan")
 
     @property
     def names(self) -> list[str]:
@@ -332,5 +340,6 @@ class ShardRows:
     def of(self, shard: str) -> list[dict[str, Any]]:
         """The rows of one shard, source by source, in the order of time."""
         begin, end = self._bounds[shard]
-        rows: list[dict[str, Any]] = self._rows.slice(begin, end - begin).to_pylist()
+        held = self._rows.slice(begin, end - begin)
+        rows: list[dict[str, Any]] = held.sort_by([(name, "ascending") for name in _IN_TIME]).to_pylist()
         return rows

@@ -15,6 +15,7 @@ from spatialdreamer_core.pairs.plan import (
     PLAN,
     Closed,
     ShardRows,
+    _missing_from,
     clip_id,
     extend_plan,
     generation_key,
@@ -195,6 +196,20 @@ def test_rows_are_found_by_shard_and_clip() -> None:
     starts = [row["start_frame"] for row in rows.of(rows.names[1])]
     assert starts == sorted(starts)
     assert ShardRows(PLAN.empty_table()).names == []
+    with pytest.raises(ValueError, match="must lie together"):
+        ShardRows(plan.take([0, 39, 1]))
+
+
+def test_a_plan_is_held_once_and_what_is_found_is_not_copied_where_all_of_it_is_new(tmp_path: Path) -> None:
+    clips, place = pa.concat_tables([found(2000, f"film {n}") for n in range(4)]).combine_chunks(), Place(str(tmp_path))
+    before = pa.total_allocated_bytes()
+    plan = extend_plan(place, "w", clips, Closed.none, 10 * CLIP_BYTES)
+    once = pa.total_allocated_bytes() - before
+    rows = ShardRows(plan)
+    assert pa.total_allocated_bytes() - before < 1.1 * once
+    assert _missing_from(clips, PLAN.empty_table()) is clips
+    every = Closed(rows.names, plan["clip_id"])
+    assert extend_plan(place, "w", clips, lambda: every, 10 * CLIP_BYTES).num_rows == plan.num_rows
 
 
 @pytest.mark.parametrize("data", [b"", b"PAR1 torn", b"x" * 1000])
