@@ -36,12 +36,20 @@ def measure(sources: list[Path], output: Path, workers: int, **settings: Any) ->
     return Measured(report, pq.read_table(output / "manifest.parquet").to_pylist())
 
 
+ROUNDS = 3
+
+
 def speed_rows(sources: list[Path], folder: Path, workers: int) -> list[tuple[str, str, str, bool]]:
-    """Rows (what, measured, wanted, met) of one run over the sources, and of the floor over the same ones."""
-    floor = floor_fps([str(source) for source in sources], workers)
-    made = measure(sources, folder / "speed", workers)
-    again = floor_fps([str(source) for source in sources], workers)
-    floor = max(floor, again)
+    """Rows (what, measured, wanted, met) of runs over the sources, and of the floor over the same ones.
+
+    Both are run in turn, and the best of each counts: what else a machine does can only slow them.
+    """
+    floors, runs = [], []
+    for number in range(ROUNDS):
+        floors.append(floor_fps([str(source) for source in sources], workers))
+        runs.append(measure(sources, folder / f"speed-{number}", workers))
+    floor = max(floors)
+    made = max(runs, key=lambda run: run.report.fps)
     report = made.report
     share = report.fps / floor
     stages = sum(report.stage_s.values())
@@ -49,7 +57,8 @@ def speed_rows(sources: list[Path], folder: Path, workers: int) -> list[tuple[st
     luma, step = made.worst("luma_diff_mean"), made.worst("luma_step_max")
     sharp = min(row["sharpness_ratio"] for row in made.rows)
     return [
-        ("convert, frames/s (floor)", f"{report.fps:.1f} ({floor:.1f})", "", True),
+        ("convert, frames/s (floor), the best of runs in turn", f"{report.fps:.1f} ({floor:.1f})", "", True),
+        ("all of them", " ".join(f"{r.report.fps:.1f} ({f:.1f})" for r, f in zip(runs, floors, strict=True)), "", True),
         ("convert / floor", f"{share:.2f}", ">= 0.50", share >= 0.5),
         ("start-up, s", f"{report.start_s:.1f}", "reported", True),
         ("held time that is no stage", f"{100 * overhead:.1f} %", "reported", True),

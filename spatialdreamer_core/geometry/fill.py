@@ -1,6 +1,7 @@
 """Paint what the made eye uncovers: inside the holes only, from the background's side, plane by plane."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple, cast
 
 import cv2
@@ -160,12 +161,14 @@ def _spatial(plane: Plane, grid: _Grid, method: str, bits: int) -> NDArray[np.fl
     return paint
 
 
+@cache
 def _weights(sub_y: int) -> NDArray[np.float32]:
-    """[depth in the hole, rows away] Gaussian weights; the sigma grows with depth up to its limit."""
+    """[depth in the hole, rows away] Gaussian weights; the sigma grows with depth up to its limit. Read-only."""
     deepest = int(np.ceil((SIGMA_MAX_ROWS - SIGMA_AT_EDGE_ROWS) / SIGMA_PER_COLUMN)) + 1
     sigma = np.minimum(SIGMA_AT_EDGE_ROWS + SIGMA_PER_COLUMN * np.arange(deepest), SIGMA_MAX_ROWS) / sub_y
     rows = np.arange(int(2 * SIGMA_MAX_ROWS / sub_y) + 1)
     weights: NDArray[np.float32] = np.exp(-0.5 * (rows[None, :] / sigma[:, None]) ** 2).astype(np.float32)
+    weights.setflags(write=False)
     return weights
 
 
