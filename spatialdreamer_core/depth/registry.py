@@ -63,7 +63,7 @@ def list_depth_names() -> list[DepthName]:
     names = [
         DepthName("builtin", "our own small network, its weights ship with the package (Apache-2.0)", _runtime_state()),
         DepthName(
-            "builtin-openvino", "the same network through OpenVINO, faster on Intel and AMD CPUs", _openvino_state()
+            "builtin-openvino", "the same network through OpenVINO, on some CPUs faster", _openvino_state()
         ),
         DepthName("cues", "no weights: position, motion parallax and sharpness; a stopgap (Apache-2.0)", "present"),
     ]
