@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from spatialdreamer_core.dvg.sample import PairSample
 from spatialdreamer_core.errors import StoreError
+from spatialdreamer_core.pairs.png16 import scaled, up_rows
 from spatialdreamer_core.pairs.videos import decode_rgb, encode_rgb
 from spatialdreamer_core.store.place import canonical_json
 
@@ -95,10 +96,10 @@ def from_members(key: str, members: Mapping[str, bytes], *, quick: bool = False)
         }
         mask = _frames(_picture(members["mask.png"], f"{key}.mask.png"), shape) > 0
         if follows:
-            pictures["condition"] = np.where(mask[..., None], np.uint8(0), pictures["target"])
-        levels = _frames(_picture(members["disparity.png"], f"{key}.disparity.png"), shape)
+            planes = pictures["target"].transpose(0, 3, 1, 2)
+            pictures["condition"] = (planes * ~mask[:, None]).transpose(0, 2, 3, 1)
+        disparity = _frames(_disparity(members["disparity.png"], key, facts["disparity_step_px"]), shape)
         flow = _read_flow(members["flow.npz"]) if "flow.npz" in members else None
-        disparity = (levels.astype(np.float32) - np.float32(ZERO)) * np.float32(facts["disparity_step_px"])
         return PairSample(
             key, pictures["target"], pictures["condition"], pictures["reference"], mask, disparity, flow, facts
         )
@@ -135,6 +136,15 @@ def _picture(data: bytes, name: str) -> NDArray[Any]:
     if picture is None:
         raise StoreError(f"{name}: not a picture that decodes; remove its shard's commit and run again")
     return np.asarray(picture)
+
+
+def _disparity(data: bytes, key: str, step: float) -> NDArray[np.float32]:
+    """All frames one below the other, float32 px."""
+    rows = up_rows(data)
+    if rows is not None:
+        return np.asarray(scaled(rows, ZERO, step), np.float32)
+    levels = _picture(data, f"{key}.disparity.png")  # by another writer, or damaged
+    return (levels.astype(np.float32) - np.float32(ZERO)) * np.float32(step)
 
 
 def _read_flow(data: bytes) -> NDArray[np.float16]:

@@ -18,6 +18,8 @@ from spatialdreamer_core.errors import StoreError
 CODEC = "libx264rgb"
 OPTIONS: Mapping[str, str] = {"qp": "0", "preset": "superfast", "tune": "fastdecode", "threads": "1"}
 """One thread: x264's bytes depend on the number of threads."""
+_UNSEEN: Mapping[str, str] = {"skip_frame": "all"}
+"""For opening alone: FFmpeg decodes the first picture there to see what is in the file, and throws it away."""
 RATE = 25
 """Of the stored video only; the clip's own times are in the sample's JSON."""
 
@@ -52,6 +54,16 @@ def encode_rgb(
     return buffer.getvalue()
 
 
+def _copy_planes(frame: av.VideoFrame, into: NDArray[np.uint8]) -> None:
+    """Bring a decoded frame to [3, H, W] RGB."""
+    if frame.format.name != "gbrp":
+        into[:] = frame.to_ndarray(format="rgb24").transpose(2, 0, 1)
+        return
+    height, width = into.shape[1:]
+    for channel, plane in zip((1, 2, 0), frame.planes, strict=True):  # green, blue, red, as the format's name says
+        into[channel] = np.asarray(memoryview(plane)).reshape(height, plane.line_size)[:, :width]
+
+
 def decode_rgb(data: bytes, name: str) -> NDArray[np.uint8]:
     """Read pictures back.
 
@@ -60,17 +72,26 @@ def decode_rgb(data: bytes, name: str) -> NDArray[np.uint8]:
         name: What to call it in errors.
 
     Returns:
-        [T, H, W, 3] uint8 RGB.
+        [T, H, W, 3] uint8 RGB, a view of [T, 3, H, W]: the codec works in planes, and so do networks.
 
     Raises:
         StoreError: If it is no video that decodes.
     """
     try:
-        with av.open(io.BytesIO(data), "r") as container:
+        with av.open(io.BytesIO(data), "r", options=dict(_UNSEEN)) as container:
             stream = container.streams.video[0]
             stream.thread_count = 1
-            pictures = [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(stream)]
-            return np.stack(pictures)
+            stream.codec_context.skip_frame = "DEFAULT"
+            planes = np.empty((max(stream.frames, 1), 3, stream.height, stream.width), np.uint8)
+            count = 0
+            for frame in container.decode(stream):
+                if count == len(planes):  # the container does not say how many there are, or is wrong
+                    planes = np.concatenate([planes, np.empty_like(planes)])
+                _copy_planes(frame, planes[count])
+                count += 1
+            if not count:
+                raise ValueError("no picture in it")
+            return planes[:count].transpose(0, 2, 3, 1)
     except (av.FFmpegError, IndexError, ValueError) as error:
         raise StoreError(
             f"{name}: not a video that decodes ({error}); remove its shard's commit and run again"

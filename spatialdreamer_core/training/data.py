@@ -32,9 +32,9 @@ class PairsBatch:
 
     Attributes:
         keys: [B] names of the samples.
-        target: [B, T, 3, H, W] float32 in [0, 1], the real clip.
-        condition: [B, T, 3, H, W] float32 in [0, 1], what the reference shows of it, 0 where masked.
-        reference: [B, T, 3, H, W] float32 in [0, 1], the other view, filled.
+        target: [B, T, 3, H, W] float32 in [0, 1], or uint8 where levels are asked for: the real clip.
+        condition: The same shape and type, what the reference shows of it, 0 where masked.
+        reference: The same shape and type, the other view, filled.
         mask: [B, T, 1, H, W] bool, True where the condition has no pixels.
         disparity: [B, T, 1, H, W] float32 px, ``x_left - x_right`` of the target's pixels.
         deviation_strength: [B] float32, how far the views are apart.
@@ -88,6 +88,7 @@ class PairsData(IterableDataset[PairsBatch]):
         threads: Batches decoded at once.
         work_key: Which work, where the place holds several.
         drop_last: Whether samples that fill no batch are left out of the epoch.
+        levels: Whether pictures come as they are stored, uint8, for who works in levels and needs no float32.
 
     Raises:
         ConfigError: If there is no such dataset, or no sample fits.
@@ -104,6 +105,7 @@ class PairsData(IterableDataset[PairsBatch]):
     threads: int = 2
     work_key: str | None = None
     drop_last: bool = True
+    levels: bool = False
     _epoch: int = field(default=0, init=False)
     _done: int = field(default=0, init=False)  # batches of the epoch that all ranks together have had
     _shards: frozenset[str] | None = field(default=None, init=False)  # of an epoch that was begun earlier
@@ -212,7 +214,7 @@ class PairsData(IterableDataset[PairsBatch]):
         return _drawn(batches, draw, self.shuffle)
 
     def _read(self, places: Sequence[_Where]) -> PairsBatch:
-        return collate([self._read_one(where) for where in places])
+        return collate([self._read_one(where) for where in places], levels=self.levels)
 
     def _read_one(self, where: _Where) -> PairSample:
         pair = read_sample(self._place, where.file, where.sample, quick=True)
@@ -224,21 +226,26 @@ class PairsData(IterableDataset[PairsBatch]):
         return pair
 
 
-def collate(pairs: Sequence[PairSample]) -> PairsBatch:
+def collate(pairs: Sequence[PairSample], *, levels: bool = False) -> PairsBatch:
     """Stack pairs of one size into tensors.
+
+    Args:
+        pairs: At least one.
+        levels: See ``PairsData``.
 
     Raises:
         ValueError: If their sizes differ.
     """
     meta = [pair.meta.get("meta", pair.meta) for pair in pairs]
     flows = [pair.flow for pair in pairs if pair.flow is not None]
+    pictures = _levels if levels else _pictures
     return PairsBatch(
         keys=tuple(pair.key for pair in pairs),
-        target=_pictures([pair.target for pair in pairs]),
-        condition=_pictures([pair.condition for pair in pairs]),
-        reference=_pictures([pair.reference for pair in pairs]),
-        mask=torch.from_numpy(np.stack([pair.mask for pair in pairs])).unsqueeze(2),
-        disparity=torch.from_numpy(np.stack([pair.disparity for pair in pairs])).unsqueeze(2),
+        target=pictures([pair.target for pair in pairs]),
+        condition=pictures([pair.condition for pair in pairs]),
+        reference=pictures([pair.reference for pair in pairs]),
+        mask=_stacked([torch.from_numpy(pair.mask) for pair in pairs]).unsqueeze(2),
+        disparity=_stacked([torch.from_numpy(pair.disparity) for pair in pairs]).unsqueeze(2),
         deviation_strength=torch.tensor([float(one["deviation_strength"]) for one in meta]),
         target_is_right=torch.tensor([one.get("target_eye") == "right" for one in meta]),
         flow=_flow(flows) if len(flows) == len(pairs) else None,
@@ -249,8 +256,22 @@ def _pictures(clips: Sequence[NDArray[np.uint8]]) -> Tensor:
     frames, height, width, channels = clips[0].shape
     stacked = torch.empty((len(clips), frames, channels, height, width))
     for one, clip in zip(stacked, clips, strict=True):
-        one.copy_(torch.from_numpy(clip).permute(0, 3, 1, 2))  # turned and converted in one pass
-    return stacked.div_(255)
+        for here, frame in zip(one, _planes(clip), strict=True):  # a frame stays in the core's own cache
+            here.copy_(frame).div_(255)
+    return stacked
+
+
+def _levels(clips: Sequence[NDArray[np.uint8]]) -> Tensor:
+    return _stacked([_planes(clip) for clip in clips])
+
+
+def _planes(clip: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(clip).permute(0, 3, 1, 2)
+
+
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    """One of them is taken as it is: a copy would only cost."""
+    return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(list(parts))
 
 
 def _flow(flows: Sequence[NDArray[np.float16]]) -> Tensor:

@@ -192,14 +192,14 @@ def clip_tiles(batch: PairsBatch, count: int, frames: int, draw: np.random.Gener
     """Tiles of one clip of make-pairs, each of ``frames`` frames in a row, arrays [T, ...]; fewer if it has no holes.
 
     Args:
-        batch: Of one clip.
+        batch: Of one clip, pictures in levels.
         count: Tiles wanted.
         frames: 1 for single frames.
         draw: Places.
     """
     right = bool(batch.target_is_right[0])
     target, condition, reference = (
-        _as_right((x[0].permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy(), right)
+        _as_right(np.ascontiguousarray(x[0].permute(0, 2, 3, 1).numpy()), right)
         for x in (batch.target, batch.condition, batch.reference)
     )
     mask, disparity = (_as_right(x[0, :, 0].numpy(), right) for x in (batch.mask, batch.disparity))

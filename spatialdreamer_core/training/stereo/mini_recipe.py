@@ -221,7 +221,7 @@ class MiniRecipe:
         assert self._config.pairs is not None
         return PairsData(
             self._config.pairs, split=split, batch=1, seed=self._config.seed, rank=rank, world=world, threads=1,
-            shuffle=split == "train", verdicts=("train", "review") if self._data.review else ("train",),
+            shuffle=split == "train", levels=True, verdicts=("train", "review") if self._data.review else ("train",),
         )  # fmt: skip
 
     def _pictures(self, *, held_back: bool) -> list[DeepPicture]:

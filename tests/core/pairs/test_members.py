@@ -63,6 +63,19 @@ def test_disparity_beyond_the_usual_range_takes_a_coarser_step_instead_of_being_
     assert np.abs(from_members("k", members).disparity - wide).max() <= step / 2 + 1e-4
 
 
+def test_disparity_comes_back_the_same_whoever_packed_its_png() -> None:
+    pair = made_pair()
+    members = to_members(pair, {})
+    levels = cv2.imdecode(np.frombuffer(members["disparity.png"], np.uint8), cv2.IMREAD_UNCHANGED)
+    ours = from_members(pair.key, members).disparity
+    step = np.float32(json.loads(members["json"])["disparity_step_px"])
+    assert np.array_equal(ours, ((levels.astype(np.float32) - np.float32(32768)) * step).reshape(ours.shape))
+    for name in (cv2.IMWRITE_PNG_FILTER_NONE, cv2.IMWRITE_PNG_FILTER_PAETH, cv2.IMWRITE_PNG_ALL_FILTERS):
+        other = cv2.imencode(".png", levels, (cv2.IMWRITE_PNG_FILTER, name))[1].tobytes()
+        assert other != members["disparity.png"]
+        assert np.array_equal(from_members(pair.key, members | {"disparity.png": other}).disparity, ours)
+
+
 def test_a_key_with_a_dot_is_refused() -> None:
     with pytest.raises(ValueError, match="neither dot"):
         to_members(made_pair("a.b"), {})

@@ -42,6 +42,19 @@ def test_tensors_have_the_documented_shapes_types_and_values(made: MadeSet) -> N
     assert batch.flow is None
 
 
+def test_levels_are_the_pictures_as_they_are_stored_and_floats_are_exactly_their_255th(made: MadeSet) -> None:
+    floats, levels = (next(iter(PairsData(str(made.root), batch=2, verdicts=ALL, levels=x))) for x in (False, True))
+    assert floats.keys == levels.keys
+    for name in ("target", "condition", "reference"):
+        stored = getattr(levels, name)
+        assert (stored.shape, stored.dtype) == ((2, FRAMES, 3, HEIGHT, WIDTH), torch.uint8)
+        assert torch.equal(stored.to(torch.float32) / 255, getattr(floats, name))
+    assert torch.equal(floats.mask, levels.mask)
+    assert torch.equal(floats.disparity, levels.disparity)
+    pair = made_pair(levels.keys[1], FRAMES, HEIGHT, WIDTH)
+    assert np.array_equal(levels.reference[1].permute(0, 2, 3, 1).numpy(), pair.reference)
+
+
 def test_an_epoch_has_every_sample_once_in_another_order_than_the_next(made: MadeSet) -> None:
     data = PairsData(str(made.root), verdicts=ALL, threads=3)
     first, second = keys(list(data)), keys(list(data))
