@@ -62,9 +62,7 @@ def list_depth_names() -> list[DepthName]:
     """List what ``DepthConfig.name`` may be, with what is missing on this machine. Loads nothing."""
     names = [
         DepthName("builtin", "our own small network, its weights ship with the package (Apache-2.0)", _runtime_state()),
-        DepthName(
-            "builtin-openvino", "the same network through OpenVINO, on some CPUs faster", _openvino_state()
-        ),
+        DepthName("builtin-openvino", "the same network through OpenVINO, on some CPUs faster", _openvino_state()),
         DepthName("cues", "no weights: position, motion parallax and sharpness; a stopgap (Apache-2.0)", "present"),
     ]
     for name, model in HUB_MODELS.items():
