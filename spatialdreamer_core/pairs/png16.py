@@ -35,12 +35,14 @@ def up_rows(data: bytes) -> NDArray[np.uint8] | None:
         if name == b"IDAT":
             packed.append(memoryview(data)[at + 8 : at + 8 + size])
         at += 12 + size
-    expected = height * (1 + 2 * width)
+    if kind != [16, 0, 0, 0, 0]:
+        return None
+    expected, unpacking = height * (1 + 2 * width), zlib.decompressobj()
     try:
-        plain = zlib.decompress(b"".join(packed), bufsize=max(expected, 1))
+        plain = unpacking.decompress(b"".join(packed), expected + 1)  # no more than it says, whatever is packed there
     except zlib.error:
         return None
-    if kind != [16, 0, 0, 0, 0] or len(plain) != expected:
+    if not unpacking.eof or len(plain) != expected:
         return None
     rows = np.frombuffer(plain, np.uint8).reshape(height, 1 + 2 * width)
     return rows if (rows[:, 0] == _UP).all() else None
