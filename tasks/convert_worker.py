@@ -11,6 +11,8 @@ from spatialdreamer_core.convert.planning import plan_source
 from spatialdreamer_core.convert.rehearse import rehearse
 from spatialdreamer_core.convert.segment import Commit, convert_segment
 from spatialdreamer_core.convert.source_depth import source_depth
+from spatialdreamer_core.depth import parallax
+from spatialdreamer_core.depth.protocol import uses_partner
 from spatialdreamer_core.depth.registry import create_depth_estimator
 from spatialdreamer_core.errors import StoreError
 from spatialdreamer_core.flow.dis import create_flow
@@ -84,6 +86,8 @@ class ConvertWorker:
     def ready(self) -> None:
         """Load or compile now what the first job would have to."""
         rehearse(self._config, self._flow, self._refiner)
+        if uses_partner(self._estimator):
+            parallax.rehearse()
 
     def run(self, kind: str, payload: Any) -> Any:
         """Do one job: ``plan`` (a uri), ``segment`` (a SegmentJob), ``finish`` or ``copy`` (a FinishJob)."""

@@ -7,7 +7,9 @@ from typing import Any
 import pyarrow as pa
 
 from spatialdreamer_core.convert.source_depth import source_depth
+from spatialdreamer_core.depth import parallax
 from spatialdreamer_core.depth.imported import for_source
+from spatialdreamer_core.depth.protocol import uses_partner
 from spatialdreamer_core.depth.registry import create_depth_estimator
 from spatialdreamer_core.dvg.config import PairsConfig
 from spatialdreamer_core.flow.dis import create_flow
@@ -79,6 +81,8 @@ class PairsWorker:
     def ready(self) -> None:
         """Load or compile now what the first job would have to."""
         rehearse(self._config)
+        if uses_partner(self._estimator):
+            parallax.rehearse()
 
     def run(self, kind: str, payload: Any) -> Any:
         """Do one job: ``work`` (None), ``look`` (a uri), ``clip`` (a ClipJob) or ``pack`` (a Shard)."""

@@ -199,3 +199,25 @@ def _spread_out(values: F32) -> F32:
     half = cv2.resize(values, (max(1, w // 2), max(1, h // 2)), interpolation=cv2.INTER_AREA)
     blurred = cv2.GaussianBlur(half, (0, 0), max(HAND_OVER * w, 1.0) / 2)
     return np.asarray(cv2.resize(blurred, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+class _Sideways:
+    """The flow of a camera that travels sideways past a slope: nearer further down."""
+
+    name = "sideways"
+
+    def __init__(self, height: int, width: int) -> None:
+        self.inverse_depth: F32 = np.repeat(np.linspace(0.2, 1, height, dtype=np.float32)[:, None], width, axis=1)
+        self._flow = np.dstack([-12 * self.inverse_depth, np.zeros_like(self.inverse_depth)])
+
+    def estimate(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> F32:
+        """There, and back, and so on."""
+        self._flow = -self._flow
+        return -self._flow
+
+
+def rehearse() -> Fused:
+    """Load or compile what ``find_parallax`` and ``fuse`` call, on made flow."""
+    made = _Sideways(96, 128)
+    grey = np.random.default_rng(0).integers(0, 256, made.inverse_depth.shape, np.uint8)
+    return fuse(made.inverse_depth, find_parallax(made, grey, grey))

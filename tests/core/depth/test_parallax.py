@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from spatialdreamer_core.depth.camera_motion import FOCAL_OF_WIDTH, camera_motion
-from spatialdreamer_core.depth.parallax import find_parallax, fuse
+from spatialdreamer_core.depth import camera_motion as motion_of
+from spatialdreamer_core.depth import parallax
+from spatialdreamer_core.depth.camera_motion import FOCAL_OF_WIDTH, along_travel, camera_motion
+from spatialdreamer_core.depth.parallax import find_parallax, fuse, rehearse
 
 H, W = 120, 200
 FOCAL = FOCAL_OF_WIDTH * W
@@ -130,6 +132,18 @@ def test_tiny_pictures_show_nothing_and_break_nothing(shape):
     found = find_parallax(Known(flow), grey, grey)
     assert found.confidence.shape == shape
     assert not found.confidence.any()
+
+
+def test_a_rehearsal_loads_every_kernel_that_is_called():
+    made = rehearse()
+    assert made.share.max() > 0.3
+    for kernel in (
+        motion_of._left_by_a_turn,
+        motion_of._search,
+        along_travel,
+        parallax._to_scale,
+    ):
+        assert kernel.signatures
 
 
 def test_heading_and_turn_are_found_though_something_moves_on_its_own():
