@@ -25,7 +25,7 @@ from spatialdreamer_core.geometry.disparity import disparity_from_inverse_depth
 from spatialdreamer_core.geometry.fill import Filled, fill_and_tell
 from spatialdreamer_core.geometry.holes import hole_pixels
 from spatialdreamer_core.geometry.reveal import Reveal
-from spatialdreamer_core.geometry.splat import splat
+from spatialdreamer_core.geometry.splat import close_cracks, forward_map, resample
 from spatialdreamer_core.geometry.upsample import upsample_disparity
 from spatialdreamer_core.refine.choose import paints_borders
 from spatialdreamer_core.refine.paste import paste
@@ -258,7 +258,8 @@ class EyeMaker:
         with self.clock.stage("warp"):
             guide = here.grey if bits == 8 else here.grey.astype(np.uint16) << np.uint16(bits - 8)
             disparity = upsample_disparity(here.disparity, guide, here.frame.y)
-            splatted = splat(here.frame, disparity)
+            source_x = close_cracks(forward_map(disparity))
+            warped = resample(here.frame, source_x)
         with self.clock.stage("flow"):
             reveals = [
                 Reveal(there.frame, there.disparity, half_size_flow(self.flow, here.grey, there.grey))
@@ -266,8 +267,7 @@ class EyeMaker:
                 if offset and (there := window.get(index + offset)) is not None
             ]
         with self.clock.stage("fill"):
-            filled = fill_and_tell(splatted.frame, splatted.source_x, self.config.fill, reveals)
-        source_x = splatted.source_x
+            filled = fill_and_tell(warped, source_x, self.config.fill, reveals)
         hole_share = hole_pixels(filled.runs) / source_x.size
         stereo = StereoFrame(
             index, here.frame, filled.frame, source_x, hole_share, here.inverse_depth, here.disparity, here.grey

@@ -47,8 +47,8 @@ class Rendered:
 def render_right(left: Clip, disparity: Sequence[F32], method: Method, refiner: Refiner | None = None) -> Rendered:
     """Make the right views of a clip by warping, and by filling if the method fills, and by a network if there is one.
 
-    The same steps as ``convert.eyes``, in RGB planes: nothing is lost to subsampled chroma, which the material may not
-    have.
+    The same steps as ``convert.eyes``, but for closing the cracks of estimated depth, in RGB planes: nothing is lost to
+    subsampled chroma, which the material may not have.
 
     Args:
         left: [T, H, W, 3] uint8 RGB.

@@ -33,6 +33,9 @@ DEFAULT_TEAR_PX = 1.0
 
 MAX_TEAR_PX = 16.0
 
+CRACK_PX = 3
+"""Widest crack that is closed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Splat:
@@ -84,6 +87,24 @@ def forward_map(disparity: NDArray[np.float32], *, tear_px: float = DEFAULT_TEAR
     disparity = _checked_map(disparity, "disparity")
     source_x = np.empty_like(disparity)
     _require_finite(splat_kernels.map_rows(disparity, _join_limit(tear_px), source_x))
+    return source_x
+
+
+def close_cracks(source_x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Take the specks away that show through a surface where it tore by a pixel or two.
+
+    Estimated depth steps by more than a pixel within one thing; where that lies far before its background, the rule
+    above shows the background in between, one to three columns of it. Such a crack lies between targets that show
+    neighbouring columns of the source, or all but one, and what it shows is farther than both; it shows what lies
+    between them instead. A slit that the source has is none: there, more columns are left out.
+
+    Args:
+        source_x: [H, W] float32 from ``forward_map``; changed in place.
+
+    Returns:
+        ``source_x``.
+    """
+    splat_kernels.close_rows(source_x, CRACK_PX)
     return source_x
 
 

@@ -58,6 +58,36 @@ def resample_planes(source_x, first, second, both, sub_x, sub_y, empty, peak, ma
 
 
 @_kernel
+def close_rows(source_x, widest):
+    """Let a torn pair of neighbours hide what shows through between them, if that is at most ``widest`` columns."""
+    H, W = source_x.shape
+    words = _words(W)
+    flags, one = words.view(np.uint8), np.uint64(1)
+    for j in range(H):
+        shown = source_x[j]
+        for t in range(np.uint64(0), np.uint64(W - 1)):  # unsigned: see the note at _read_six
+            flags[t] = shown[t + one] < shown[t] - np.float32(1)  # something farther begins; never beside a hole
+        for w in range(words.size):
+            if words[w] != np.uint64(0):  # eight at a time: such places are rare
+                for t in range(8 * w, min(8 * w + 8, W - 1)):
+                    if flags[t]:
+                        _close(shown, t, widest)
+
+
+@_kernel
+def _close(shown, t, widest):
+    """Close the crack after target t, if there is one: the next column of the source shows again a few targets on."""
+    near = shown[t]
+    for k in range(2, min(widest + 2, shown.shape[0] - t)):
+        there = shown[t + k]
+        if there > near:
+            if np.floor(there) - np.ceil(near) <= 2:
+                for i in range(1, k):
+                    shown[t + i] = near + (there - near) * (np.float32(i) / np.float32(k))
+            return
+
+
+@_kernel
 def lost_rows(disparity, join_limit, lost):
     """Fill ``lost``: True where the made eye does not see the source pixel; tell whether all disparity is finite."""
     H, W = disparity.shape
