@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from flows.mistakes import tell_mistakes
 from spatialdreamer_core.config import ConvertConfig, GateConfig
 from spatialdreamer_core.dvg.config import PairsConfig
 from spatialdreamer_core.errors import ConfigError
@@ -69,6 +70,18 @@ class PairsRunConfig(EngineConfig):
     shard_mb: float = Field(default=512.0, gt=0, le=100_000)
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads ``off`` as the word that it is (YAML 1.2), not as false: ``prefect: off`` names a choice.
+
+    Settings that are true or false take either; pydantic knows the words.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 -- the base class declares it so
+        first: [one for one in resolvers if one[0] != "tag:yaml.org,2002:bool" or first in "tTfF"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
 def read_settings(path: Path) -> dict[str, Any]:
     """Read a settings file.
 
@@ -76,7 +89,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         ConfigError: If it cannot be read or is not a YAML mapping.
     """
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        settings = yaml.load(path.read_text(encoding="utf-8"), _Loader) or {}
     except OSError as error:
         raise ConfigError(f"settings {path}: {error.strerror}; give a readable YAML file") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -120,11 +133,7 @@ def checked(kind: type[Model], settings: dict[str, Any], where: str) -> Model:
     try:
         return kind.model_validate(settings)
     except ValidationError as error:
-        mistakes = "; ".join(
-            f"{'.'.join(str(part) for part in mistake['loc'])}: {mistake['msg'].removeprefix('Value error, ')}"
-            for mistake in error.errors()
-        )
-        raise ConfigError(f"{where}: {mistakes}") from error
+        raise ConfigError(f"{where}: {tell_mistakes(kind, error)}") from error
 
 
 BEST: dict[str, Any] = {

@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 
 from flows.commands.exits import told
+from flows.config import checked
 from flows.evaluate_config import EvaluateRunConfig
-from spatialdreamer_core.errors import ConfigError
 from spatialdreamer_core.evaluate.config import DEFAULT_METHODS, Matcher, Protocol, parse_method
 from spatialdreamer_core.evaluate.material import Packing
 from spatialdreamer_core.evaluate.run import EVALUATION_FILE, LATEX_FILE, MARKDOWN_FILE, Progress, Report
@@ -123,7 +122,8 @@ def evaluate(
     console = Console(stderr=True)
     with told():
         networks = tuple(name for name in (part.strip() for part in lpips.split(",")) if name and name != "none")
-        config = _checked(
+        config = checked(
+            EvaluateRunConfig,
             {
                 "material": tuple(material),
                 "output": output,
@@ -146,7 +146,8 @@ def evaluate(
                     "exchange_swapped": exchange_swapped,
                     "seam_frames": seam_frames,
                 },
-            }
+            },
+            "settings",
         )
         report = _run(config, _listener(console, quiet=quiet))
     if not quiet:
@@ -156,17 +157,6 @@ def evaluate(
             *(f"  {output}/{name}" for name in (EVALUATION_FILE, MARKDOWN_FILE, LATEX_FILE)),
         ):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _checked(settings: dict[str, Any]) -> EvaluateRunConfig:
-    try:
-        return EvaluateRunConfig.model_validate(settings)
-    except ValidationError as error:
-        mistakes = "; ".join(
-            f"{'.'.join(str(part) for part in mistake['loc'])}: {mistake['msg'].removeprefix('Value error, ')}"
-            for mistake in error.errors()
-        )
-        raise ConfigError(f"settings: {mistakes}") from error
 
 
 def _run(config: EvaluateRunConfig, listener: Any) -> Report:

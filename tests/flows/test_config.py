@@ -18,8 +18,14 @@ def test_defaults_need_only_a_source_and_an_output() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "where"),
     [
-        ("outptu", "x", "outptu: Extra inputs are not permitted"),
-        ("convert.stereo.strenght_pct", 3, "convert.stereo.strenght_pct: Unexpected keyword argument"),
+        ("outptu", "x", r"outptu: no such setting; did you mean output\?"),
+        (
+            "convert.stereo.strenght_pct",
+            3,
+            r"strenght_pct: no such setting; did you mean convert.stereo.strength_pct\?",
+        ),
+        ("refine", "mini", r"refine: no such setting; did you mean convert.refine\?"),
+        ("convert.stereo.xyz", 3, "convert.stereo.xyz: no such setting; here are strength_pct, "),
         ("convert.stereo.strength_pct", 30, r"convert.stereo: strength must lie in \[0, 10\], got 30"),
         ("convert.encode.layout", "sideways", "convert.encode.layout: Input should be 'full-sbs'"),
         ("convert.segment_frames", 121, r"convert: segment frames \(121\) must be a multiple of the key interval"),
@@ -48,6 +54,13 @@ def test_best_quality_looks_at_depth_more_often_unless_told_otherwise() -> None:
 def test_imported_depth_is_taken_for_every_frame() -> None:
     config = run_config(merge(MINIMAL, {"convert.depth.import_from": "depth.mp4"}), "settings")
     assert config.convert.depth.key_interval == 1
+
+
+def test_off_in_a_file_is_the_word_that_the_settings_know(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("sources: [film.mkv]\noutput: out\nprefect: off\nresume: no\nconvert: {fill: {temporal: false}}\n")
+    config = run_config(read_settings(file), str(file))
+    assert (config.prefect, config.resume, config.convert.fill.temporal) == ("off", False, False)
 
 
 @pytest.mark.parametrize(
