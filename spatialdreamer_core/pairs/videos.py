@@ -18,8 +18,9 @@ from spatialdreamer_core.errors import StoreError
 CODEC = "libx264rgb"
 OPTIONS: Mapping[str, str] = {"qp": "0", "preset": "superfast", "tune": "fastdecode", "threads": "1"}
 """One thread: x264's bytes depend on the number of threads."""
-_UNSEEN: Mapping[str, str] = {"skip_frame": "all"}
-"""For opening alone: FFmpeg decodes the first picture there to see what is in the file, and throws it away."""
+_UNSEEN: Mapping[str, str] = {"skip_frame": "all", "probesize": "32"}
+"""For opening alone: FFmpeg decodes there to see what is in the file, and throws it away. Without pictures to see it
+would read on and on, so it may look at no more bytes than it must."""
 RATE = 25
 """Of the stored video only; the clip's own times are in the sample's JSON."""
 
