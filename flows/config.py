@@ -110,8 +110,13 @@ def merge(settings: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         *folders, name = path.split(".")
         target = merged
         for folder in folders:
-            target = target.setdefault(folder, {})
-        target[name] = value
+            if target.get(folder) is None:  # also ``convert:`` with nothing below it
+                target[folder] = {}
+            target = target[folder]
+            if not isinstance(target, dict):
+                break  # no group of settings: whoever checks them says so
+        else:
+            target[name] = value
     return merged
 
 

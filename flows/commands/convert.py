@@ -251,17 +251,17 @@ def convert(
 def _with_convergence(settings: dict[str, Any], convergence: str | None) -> dict[str, Any]:
     if convergence is None:
         return settings
-    if convergence == "auto":
-        return merge(settings, {}) | {"convert": _without(settings.get("convert", {}), "convergence")}
+    if convergence == "auto":  # the default, so what the file says of it is taken out
+        convert = settings.get("convert")
+        stereo = convert.get("stereo") if isinstance(convert, dict) else None
+        if not isinstance(convert, dict) or not isinstance(stereo, dict):
+            return settings
+        without = {name: value for name, value in stereo.items() if name != "convergence"}
+        return settings | {"convert": convert | {"stereo": without}}
     try:
         return merge(settings, {"convert.stereo.convergence": float(convergence)})
     except ValueError as error:
         raise ConfigError(f"--convergence: auto or a number from 0 to 1 is needed, got {convergence!r}") from error
-
-
-def _without(convert_settings: dict[str, Any], name: str) -> dict[str, Any]:
-    stereo = {key: value for key, value in convert_settings.get("stereo", {}).items() if key != name}
-    return convert_settings | {"stereo": stereo}
 
 
 def _run(config: RunConfig, listener: Listener) -> LibraryReport:

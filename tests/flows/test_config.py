@@ -44,6 +44,22 @@ def test_options_go_over_the_file_and_leave_the_rest() -> None:
     assert settings["convert"]["encode"]["crf"] == 20, "the file's own mapping is left alone"
 
 
+def test_an_option_goes_into_a_group_that_the_file_left_empty() -> None:
+    for empty in ({"convert": None}, {"convert": {"encode": None}}):
+        config = run_config(merge(MINIMAL | empty, {"convert.encode.crf": 16}), "settings")
+        assert config.convert.encode.crf == 16
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"), [({"convert": 3}, "convert"), ({"convert": {"encode": [1]}}, "convert.encode")]
+)
+def test_an_option_over_what_is_no_group_of_settings_leaves_the_mistake_to_be_told(
+    settings: dict[str, object], place: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"my.yaml: {place}: Input should be a dictionary"):
+        run_config(merge(MINIMAL | settings, {"convert.encode.crf": 16}), "my.yaml")
+
+
 def test_best_quality_looks_at_depth_more_often_unless_told_otherwise() -> None:
     best = run_config(merge(MINIMAL, {"convert.quality": "best"}), "settings").convert
     assert (best.depth.key_interval, best.depth.width, best.flow) == (2, 512, "dis-medium")
