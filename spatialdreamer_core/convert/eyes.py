@@ -4,8 +4,9 @@ Nothing here remembers more than the window, and the window counts from the star
 the same bytes wherever its shot was cut.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from spatialdreamer_core.convert.small import small_grey, small_rgb, small_size
 from spatialdreamer_core.convert.source_depth import frame_offset
 from spatialdreamer_core.depth.edges import snap_edges
 from spatialdreamer_core.depth.guided import sharpen_depth
+from spatialdreamer_core.depth.keys import KeyPlan
 from spatialdreamer_core.depth.protocol import DepthEstimator
 from spatialdreamer_core.depth.stabilise import DepthStabiliser
 from spatialdreamer_core.flow.dis import FlowEstimator, half_size_flow
@@ -34,9 +36,8 @@ from spatialdreamer_core.video.decode import decode
 from spatialdreamer_core.video.frames import Frame, PixelFormat
 from spatialdreamer_core.video.segments import Segment
 
-REVEAL_FRAMES = 6
-"""How far away, in frames, a neighbour is asked for the background that it may show; at least, since it must be a
-multiple of the key interval."""
+REVEAL_FRAMES = 4
+"""How far away, in frames, a key must be at least to be asked for the background that it may show."""
 WINDOW_BYTES = 1 << 30
 """Full-size frames held at once stay below this; larger pictures go without neighbours."""
 
@@ -77,13 +78,14 @@ class _Made(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DeepFrame:
-    """A frame with its steady depth, before its other eye is made; see ``StereoFrame``."""
+    """A frame with its steady depth, before its other eye is made; see ``StereoFrame`` and ``StabilisedDepth``."""
 
     index: int
     frame: Frame
     inverse_depth: NDArray[np.float32]
     disparity: NDArray[np.float32]
     grey: NDArray[np.uint8]
+    flows: Mapping[int, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +113,32 @@ class EyeMaker:
     refiner: Refiner | None = None
 
     @property
-    def reach(self) -> int:
-        """Frames on each side from which revealed background is taken; a multiple of the key interval, or 0."""
+    def looks_around(self) -> bool:
+        """Whether background that other frames of the shot reveal is used: memory may not do for very large frames."""
         if not self.config.fill.temporal or self.config.fill.name != "background":
-            return 0
-        interval = self.config.depth.key_interval
-        reach = -(-REVEAL_FRAMES // interval) * interval
+            return False
         video = self.plan.info.video
         frame_bytes = video.width * video.height * 1.5 * (self.pixel_format.bits // 8 or 1)
-        return reach if frame_bytes * (4 * reach + 2 * interval) <= WINDOW_BYTES else 0
+        return frame_bytes * (REVEAL_FRAMES + 5 * self.config.depth.key_interval) <= WINDOW_BYTES
+
+    @property
+    def _keys(self) -> KeyPlan:
+        return KeyPlan(self.segment.shot_end - self.segment.shot_start, self.config.depth.key_interval)
+
+    def _ways(self, index: int) -> list[tuple[int, ...]]:
+        """Where frame ``index`` looks for background: the frames on the way there from itself to a key on each side.
+
+        The way goes by the key beside the frame, since the depth has needed those flows already.
+        """
+        if not self.looks_around:
+            return []
+        origin, keys = self.segment.shot_start, self._keys
+        beside = [origin + keys.key(number) for number in keys.around(index - origin)]
+        ways: list[tuple[int, ...]] = []
+        for there in (origin + key for key in keys.apart(index - origin, REVEAL_FRAMES)):
+            by = beside[there > index]
+            ways.append((index, there) if by in (index, there) else (index, by, there))
+        return ways
 
     @property
     def _refines(self) -> Refiner | None:
@@ -147,14 +166,21 @@ class EyeMaker:
     def _made(self) -> Iterator[_Made]:
         """The frames of the span, filled."""
         window: dict[int, DeepFrame] = {}
-        reach = self.reach
         next_out, end = self._span
+        ways = self._ways(next_out)
         for deep in self.deep_frames():
             window[deep.index] = deep
-            while next_out < end and deep.index >= min(next_out + reach, self.segment.shot_end - 1):
-                yield self._make(window, next_out)
+            while next_out < end and deep.index >= max([next_out, *(way[-1] for way in ways)]):
+                yield self._make(window, ways, next_out)
                 next_out += 1
-                window = {index: one for index, one in window.items() if index >= next_out - reach}
+                ways = self._ways(next_out)
+                window = {index: one for index, one in window.items() if self._still_needed(index, next_out)}
+
+    def _still_needed(self, index: int, next_out: int) -> bool:
+        """Whether a frame is to come, or is a key in which one to come looks."""
+        origin, interval = self.segment.shot_start, self.config.depth.key_interval
+        frame, oldest = index - origin, next_out - origin - REVEAL_FRAMES
+        return index >= next_out or (frame % interval == 0 and frame >= oldest // interval * interval)
 
     def _refined(self, refiner: Refiner) -> Iterator[StereoFrame]:
         """The segment's frames, with holes that the refiner painted."""
@@ -192,20 +218,15 @@ class EyeMaker:
         )
 
     def deep_frames(self) -> Iterator[DeepFrame]:
-        """Depth of the segment's frames and of more on each side: those that the refiner and the fill look at."""
+        """Depth of the frames of the span, and of the keys beside it in which the fill looks."""
         segment, stereo = self.segment, self.plan.shots[self.segment.shot].stereo
-        length = segment.shot_end - segment.shot_start
-        interval = self.config.depth.key_interval  # depth is given from key to key
-        first = max(0, self._span[0] - segment.shot_start - self.reach) // interval * interval
-        stop = min(length, -(-(self._span[1] - segment.shot_start + self.reach) // interval) * interval)
         stabiliser = DepthStabiliser(
             self.estimator,
             self.flow,
             self.plan.shots[segment.shot].depth_range,
-            shot_length=length,
+            shot_length=segment.shot_end - segment.shot_start,
             key_interval=self.config.depth.key_interval,
-            start=first,
-            stop=stop,
+            wanted=self._wanted(),
             shot_start=frame_offset(self.plan.info, self.plan.scan) + segment.shot_start,
             reach=self.config.depth.blend_keys,
             sharpen=snap_edges if self.config.depth.import_from else sharpen_depth,
@@ -231,9 +252,18 @@ class EyeMaker:
                 kept = frames.pop(depth.index)
                 frames = {i: frame for i, frame in frames.items() if i > depth.index}  # the lead-in is spent
                 yield DeepFrame(
-                    segment.shot_start + depth.index, kept, depth.inverse_depth, disparity, depth.small_grey
-                )
+                    segment.shot_start + depth.index, kept, depth.inverse_depth, disparity, depth.small_grey,
+                    {segment.shot_start + other: flow for other, flow in depth.flows.items()},
+                )  # fmt: skip
         stabiliser.finish()
+
+    def _wanted(self) -> list[int]:
+        """Frames of the shot whose depth is wanted."""
+        origin, (start, stop) = self.segment.shot_start, self._span
+        ends = [way[-1] for index in (start, stop - 1) for way in self._ways(index)]
+        first, last = min([start, *ends]) - origin, max([stop - 1, *ends]) - origin
+        beside = [key for key in self._keys.key_frames() if first <= key <= last]
+        return sorted({*beside, *range(start - origin, stop - origin)})
 
     def _decoded(self, first: int, end: int) -> Iterator[tuple[int, Frame]]:
         """(index in the shot, frame) of the shot's frames [first, end)."""
@@ -253,7 +283,7 @@ class EyeMaker:
                 frame = next(frames)
             yield index, frame
 
-    def _make(self, window: dict[int, DeepFrame], index: int) -> _Made:
+    def _make(self, window: dict[int, DeepFrame], ways: list[tuple[int, ...]], index: int) -> _Made:
         here, bits = window[index], self.pixel_format.bits
         with self.clock.stage("warp"):
             guide = here.grey if bits == 8 else here.grey.astype(np.uint16) << np.uint16(bits - 8)
@@ -261,11 +291,7 @@ class EyeMaker:
             source_x = close_cracks(forward_map(disparity))
             warped = resample(here.frame, source_x)
         with self.clock.stage("flow"):
-            reveals = [
-                Reveal(there.frame, there.disparity, half_size_flow(self.flow, here.grey, there.grey))
-                for offset in (-self.reach, self.reach)
-                if offset and (there := window.get(index + offset)) is not None
-            ]
+            reveals = [self._reveal([window[frame] for frame in way]) for way in ways]
         with self.clock.stage("fill"):
             filled = fill_and_tell(warped, source_x, self.config.fill, reveals)
         hole_share = hole_pixels(filled.runs) / source_x.size
@@ -273,6 +299,15 @@ class EyeMaker:
             index, here.frame, filled.frame, source_x, hole_share, here.inverse_depth, here.disparity, here.grey
         )
         return _Made(stereo, filled)
+
+    def _reveal(self, way: list[DeepFrame]) -> Reveal:
+        """What a key shows, and the flows to it; where the depth has not needed them, one to the key itself."""
+        here, there = way[0], way[-1]
+        flows = [one.flows.get(other.index) for one, other in pairwise(way)]
+        known = [flow for flow in flows if flow is not None]
+        if len(known) < len(flows):
+            known = [half_size_flow(self.flow, here.grey, there.grey)]
+        return Reveal(there.frame, there.disparity, known)
 
     @property
     def _small_size(self) -> tuple[int, int]:

@@ -285,7 +285,7 @@ def _notes(plan: SourcePlan, config: ConvertConfig, maker: EyeMaker) -> list[str
         )
     if (size.eye_width, size.eye_height) != (size.content_width, size.content_height):
         notes.append(f"eyes padded to even sizes, {size.eye_width}x{size.eye_height}")
-    if config.fill.temporal and config.fill.name == "background" and not maker.reach:
+    if config.fill.temporal and config.fill.name == "background" and not maker.looks_around:
         notes.append("pictures too large to look for background in neighbouring frames")
     shot = plan.shots[maker.segment.shot]
     if shot.confidence is not None and shot.confidence < LEAST_CONFIDENCE:

@@ -34,16 +34,6 @@ class KeyPlan:
         return max(3, min(self.interval, 6)) if self.partners else 0
 
     @property
-    def lead_in(self) -> int:
-        """Frames before a segment that it must be fed, as far as the shot has them; a multiple of K."""
-        return self._whole_keys(self.reach * self.interval + self.partner_offset)
-
-    @property
-    def look_ahead(self) -> int:
-        """Frames after a segment that it must be fed, as far as the shot has them; a multiple of K."""
-        return self._whole_keys(self.reach * self.interval + self.partner_offset + 1)
-
-    @property
     def key_count(self) -> int:
         """How many keys the shot has."""
         return -(-(self.shot_length - 1) // self.interval) + 1
@@ -62,6 +52,14 @@ class KeyPlan:
             return self.key_count - 1, self.key_count - 1
         return index // self.interval, -(-index // self.interval)
 
+    def apart(self, index: int, frames: int) -> list[int]:
+        """Name the nearest key on each side of a frame that is at least so many frames away, where the shot has one."""
+        before, after = index - frames, index + frames
+        return [
+            *([before // self.interval * self.interval] if before >= 0 else []),
+            *([self.key(-(-after // self.interval))] if after < self.shot_length else []),
+        ]
+
     def window(self, number: int) -> range:
         """Number the keys that a key is blended with, itself among them."""
         return range(max(0, number - self.reach), min(self.key_count, number + self.reach + 1))
@@ -76,6 +74,12 @@ class KeyPlan:
             return key - self.partner_offset
         return self.shot_length - 1 if 2 * key < self.shot_length - 1 else 0
 
+    def needed(self, start: int, stop: int) -> range:
+        """Frames that must be seen so that the depth of frames [start, stop) is certain."""
+        numbers = range(self.window(self.around(start)[0]).start, self.window(self.around(stop - 1)[1]).stop)
+        looked_at = [frame for n in numbers for frame in (self.key(n), self.partner(self.key(n)))]
+        return range(min(looked_at), max(looked_at) + 1)
+
     def horizon(self, index: int) -> int:
         """Name the last frame that must have been seen before this one's depth is certain."""
         keys = [self.key(number) for number in self.window(self.around(index)[1])]
@@ -86,6 +90,3 @@ class KeyPlan:
         numbers = self.window(self.around(index)[0])
         first = self.key(numbers.start)
         return max(0, first - self.partner_offset)
-
-    def _whole_keys(self, frames: int) -> int:
-        return -(-frames // self.interval) * self.interval

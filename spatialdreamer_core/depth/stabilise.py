@@ -1,12 +1,13 @@
 """Steady depth over time: one range per shot, keys aligned and blended with their neighbours, flow between the keys.
 
 Everything is a finite window around a frame and counts from the start of the shot, so a shot cut into segments gives
-the same bytes as the whole shot, provided each segment is fed ``lead_in`` frames before and ``look_ahead`` frames
-after its own, as far as the shot has them.
+the same bytes as the whole shot, provided each segment is fed all frames from ``first_needed`` to ``end_needed``.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +36,15 @@ class StabilisedDepth:
         inverse_depth: [h, w] float32 in [0, 1], 1 nearest.
         small_rgb: [h, w, 3] uint8, as it was pushed.
         small_grey: [h, w] uint8, as it was pushed.
+        flows: By frame of the shot: [h', w', 2] float32 flow from this frame to that one, in pixels of its own grid,
+            dx first; to the keys beside it, and from a key to those that it was blended with.
     """
 
     index: int
     inverse_depth: NDArray[np.float32]
     small_rgb: NDArray[np.uint8]
     small_grey: NDArray[np.uint8]
+    flows: Mapping[int, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,8 @@ class DepthStabiliser:
     """Take the small frames of one shot, or of a segment of it, in order; give steady depth with bounded delay.
 
     Make one per segment: nothing crosses a cut. The estimator gets one picture at a time, so that batching cannot
-    change bits; only keys that the segment's own frames need are estimated. Holds at most
-    ``lead_in + look_ahead + K`` small frames.
+    change bits; only keys that the wanted frames need are estimated. Holds the small frames of at most
+    ``2 * (reach + 1)`` key intervals and of twice the way to a key's partner.
     """
 
     def __init__(
@@ -66,14 +70,13 @@ class DepthStabiliser:
         *,
         shot_length: int,
         key_interval: int,
-        start: int = 0,
-        stop: int | None = None,
+        wanted: Sequence[int] | None = None,
         shot_start: int = 0,
         reach: int = MAX_REACH,
         half_flow: bool = True,
         sharpen: Sharpener | None = None,
     ) -> None:
-        """Prepare for frames [start, stop) of a shot.
+        """Prepare for a shot.
 
         Args:
             estimator: Estimates (or imports) the keys.
@@ -81,47 +84,40 @@ class DepthStabiliser:
             depth_range: Of the whole shot, from ``shot_range``.
             shot_length: Frames in the whole shot.
             key_interval: K; 1 makes every frame a key.
-            start: First frame to give, a multiple of K.
-            stop: End of the frames to give (exclusive), a multiple of K or the shot's length; None is the length.
+            wanted: Frames of the shot to give, ascending; None gives all.
             shot_start: Number of the shot's first frame in the source file.
             reach: Keys on each side that a key is blended with; 0 leaves keys as they come, for depth that is steady
                 already.
             half_flow: Whether flow is found at half the pictures' size.
             sharpen: Brings a steady key's depth edges onto its picture's, before flow carries it on; None leaves
                 them.
+
+        Raises:
+            ValueError: If the wanted frames are none, not ascending or not the shot's.
         """
         self.plan = KeyPlan(shot_length, key_interval, reach, uses_partner(estimator))
         self._estimator, self._flow, self._range = estimator, flow, depth_range
-        self._start, self._stop = start, shot_length if stop is None else stop
-        if not 0 <= start < self._stop <= shot_length or start % key_interval:
-            raise ValueError(f"frames [{start}, {self._stop}) of {shot_length}: no segment that begins on a key")
+        self._wanted = deque(range(shot_length) if wanted is None else wanted)
+        if not self._wanted or not all(a < b for a, b in pairwise((-1, *self._wanted, shot_length))):
+            raise ValueError(f"frames {list(self._wanted)} of {shot_length}: wanted are some, ascending, of the shot")
+        self._needed = self.plan.needed(self._wanted[0], self._wanted[-1] + 1)
         self._shot_start, self._half_flow, self._sharpen = shot_start, half_flow, sharpen
         self._coloured = {frame for key in self.plan.key_frames() for frame in (key, self.plan.partner(key))}
-        self._next_in, self._next_out = self.first_needed, start
+        self._next_in = self.first_needed
         self._frames: dict[int, _Small] = {}
         self._scaled: dict[int, NDArray[np.float32]] = {}  # by key frame
         self._smooth: dict[int, NDArray[np.float32]] = {}  # by key frame, in [0, 1]
         self._links: dict[tuple[int, int], FlowLink] = {}  # between key frames
 
     @property
-    def lead_in(self) -> int:
-        """Frames before ``start`` that must be pushed, as far as the shot has them; a multiple of K."""
-        return self.plan.lead_in
-
-    @property
-    def look_ahead(self) -> int:
-        """Frames from ``stop`` on that must be pushed, as far as the shot has them; a multiple of K."""
-        return self.plan.look_ahead
-
-    @property
     def first_needed(self) -> int:
         """The first frame of the shot to push."""
-        return max(0, self._start - self.lead_in)
+        return self._needed.start
 
     @property
     def end_needed(self) -> int:
         """The frame of the shot at which pushing ends (exclusive)."""
-        return min(self.plan.shot_length, self._stop + self.look_ahead)
+        return self._needed.stop
 
     def needs_colour(self, index: int) -> bool:
         """Tell whether a frame's colours are looked at: those of keys and of their partners are."""
@@ -147,9 +143,8 @@ class DepthStabiliser:
         self._next_in += 1
         self._frames[index] = _Small(small_rgb, small_grey, pts_s)
         ready = []
-        while self._next_out < self._stop and self.plan.horizon(self._next_out) <= index:
-            ready.append(self._give(self._next_out))
-            self._next_out += 1
+        while self._wanted and self.plan.horizon(self._wanted[0]) <= index:
+            ready.append(self._give(self._wanted.popleft()))
             self._forget()
         return ready
 
@@ -159,9 +154,9 @@ class DepthStabiliser:
         Raises:
             ValueError: If frames are still due because too few were pushed.
         """
-        if self._next_out < self._stop:
+        if self._wanted:
             raise ValueError(
-                f"frames [{self._next_out}, {self._stop}) of the shot are not done: "
+                f"{len(self._wanted)} frames of the shot from {self._wanted[0]} on are not done: "
                 f"pushed up to {self._next_in}, needed up to {self.end_needed}"
             )
 
@@ -170,13 +165,15 @@ class DepthStabiliser:
         before, after = self.plan.around(index)
         if before == after:
             depth = self._smooth_key(before)
+            flows = {other: link.flow for (key, other), link in self._links.items() if key == index}
         else:
             a, b = self.plan.key(before), self.plan.key(after)
             to_a, to_b = self._link(index, a), self._link(index, b)
             depth = carry(
                 self._smooth_key(before), self._smooth_key(after), to_a, to_b, (index - a) / (b - a), frame.grey
             )
-        return StabilisedDepth(index, depth, frame.rgb, frame.grey)
+            flows = {a: to_a.flow, b: to_b.flow}
+        return StabilisedDepth(index, depth, frame.rgb, frame.grey, flows)
 
     def _smooth_key(self, number: int) -> NDArray[np.float32]:
         key = self.plan.key(number)
@@ -216,11 +213,11 @@ class DepthStabiliser:
         return link_forward(self._flow, self._frames[index].grey, self._frames[key].grey, half=self._half_flow)
 
     def _forget(self) -> None:
-        if self._next_out >= self._stop:
+        if not self._wanted:
             return
-        before = self.plan.around(self._next_out)[0]
+        before = self.plan.around(self._wanted[0])[0]
         oldest_key = self.plan.key(self.plan.window(before).start)
-        oldest_frame = self.plan.memory(self._next_out)
+        oldest_frame = self.plan.memory(self._wanted[0])
         self._frames = {i: frame for i, frame in self._frames.items() if i >= oldest_frame}
         self._scaled = {i: depth for i, depth in self._scaled.items() if i >= oldest_key}
         self._smooth = {i: depth for i, depth in self._smooth.items() if i >= self.plan.key(before)}

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialdreamer_core.config import FillConfig, RefineConfig, SvdConfig
-from spatialdreamer_core.convert.eyes import REVEAL_FRAMES
 from spatialdreamer_core.convert.small import small_size
 from spatialdreamer_core.errors import MaterialError
 from spatialdreamer_core.evaluate.config import Method
@@ -29,6 +28,8 @@ F32 = NDArray[np.float32]
 
 SMALL_WIDTH = 320
 """Columns at which neighbouring frames are looked at, as in ``convert``."""
+REVEAL_FRAMES = 6
+"""How far away they are, in frames: about the middle of the 4 to 9 of ``convert``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +174,9 @@ class _Small:
         self._flow = create_flow("dis-fast")
 
     def reveals(self, t: int, sources: Sequence[Frame]) -> list[Reveal]:
-        """Frames on each side, as far as ``convert`` looks and the clip goes."""
+        """Frames on each side, as far as the clip goes."""
         return [
-            Reveal(sources[n], self._disparity[n], half_size_flow(self._flow, self._grey[t], self._grey[n]))
+            Reveal(sources[n], self._disparity[n], [half_size_flow(self._flow, self._grey[t], self._grey[n])])
             for n in (t - REVEAL_FRAMES, t + REVEAL_FRAMES)
             if 0 <= n < len(self._grey)
         ]

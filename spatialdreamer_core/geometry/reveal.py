@@ -1,5 +1,6 @@
 """Look up in neighbouring frames what the made eye uncovers: hidden now, it may be in plain sight there."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -28,12 +29,13 @@ class Reveal:
     Attributes:
         frame: The source picture at t + n.
         disparity: [h, w] float32, its disparity in pixels of the full width.
-        flow: [h', w', 2] float32, from t to t + n, dx first, in pixels of its own grid, which may be coarser.
+        flows: [h', w', 2] float32 each, one after the other from t by way of frames between to t + n, dx first, in
+            pixels of their own grid, which may be coarser.
     """
 
     frame: Frame
     disparity: NDArray[np.float32]
-    flow: NDArray[np.float32]
+    flows: Sequence[NDArray[np.float32]]
 
 
 class RevealTrace(NamedTuple):
@@ -58,22 +60,23 @@ def trace_reveal(splat_frame: Frame, source_x: NDArray[np.float32], runs: HoleRu
     """Follow the background of every hole run into a neighbouring frame.
 
     A hole pixel u with background disparity d shows source column u + d, which the foreground covers at t. The
-    flow of the background beside the hole carries that point to t + n. It counts only if it lands in the picture,
+    flows of the background beside the hole carry that point to t + n. It counts only if it lands in the picture,
     the neighbour's disparity there is the background's, and the background beside the hole has the same colours
     in both frames.
 
     Raises:
-        ValueError: If the neighbour has another size or format, or its flow is none.
+        ValueError: If the neighbour has another size or format, or its flows are none or of several sizes.
     """
     if reveal.frame.y.shape != splat_frame.y.shape or reveal.frame.format != splat_frame.format:
         raise ValueError(
             f"a reveal must be a {splat_frame.format.name} frame of {splat_frame.y.shape}, "
             f"got {reveal.frame.format.name} of {reveal.frame.y.shape}"
         )
-    if reveal.flow.ndim != 3 or reveal.flow.shape[2] != 2:
-        raise ValueError(f"flow must be [h, w, 2], got {list(reveal.flow.shape)}")
+    shapes = {flow.shape for flow in reveal.flows}
+    if [(len(shape), shape[-1]) for shape in shapes] != [(3, 2)]:
+        raise ValueError(f"flows must be [h, w, 2], all of one size, got {[list(flow.shape) for flow in reveal.flows]}")
     levels = float(1 << (splat_frame.format.bits - 8))
-    low = (np.ascontiguousarray(g, np.float32) for g in (reveal.disparity, reveal.flow))
+    low = np.ascontiguousarray(reveal.disparity, np.float32), np.stack(reveal.flows, dtype=np.float32)
     neighbour = _Neighbour(np.ascontiguousarray(reveal.frame.y), *low)
     count = runs.row.size
     offset = np.concatenate((np.zeros(1), np.cumsum(runs.stop - runs.start))).astype(np.int32)
@@ -107,7 +110,7 @@ class _Holes(NamedTuple):
 class _Neighbour(NamedTuple):
     luma: Any
     disparity: Any
-    flow: Any
+    flows: Any
 
 
 @njit(cache=True, nogil=True)
@@ -162,13 +165,23 @@ def _compare(luma: Any, source_x: Any, neighbour: Any, patch: Any, largest_lift:
 
 
 @njit(cache=True, nogil=True)
+def _follow(flows: Any, x: float, y: float, width: int, height: int) -> Any:
+    """How far a point moves along the flows, one after the other, in pixels of the full grid."""
+    to_low_x, to_low_y = flows.shape[2] / width, flows.shape[1] / height
+    dx, dy = 0.0, 0.0
+    for k in range(flows.shape[0]):
+        at_x, at_y = (x + dx + 0.5) * to_low_x - 0.5, (y + dy + 0.5) * to_low_y - 0.5
+        step_x, step_y = _bilinear(flows[k, :, :, 0], at_x, at_y), _bilinear(flows[k, :, :, 1], at_x, at_y)
+        dx, dy = dx + step_x / to_low_x, dy + step_y / to_low_y
+    return dx, dy
+
+
+@njit(cache=True, nogil=True)
 def _trace(luma: Any, holes: Any, neighbour: Any, levels: float, out: Any) -> None:
     source_x, runs = holes
     height, width = luma.shape
     low_height, low_width = neighbour.disparity.shape
     to_low_x, to_low_y = low_width / width, low_height / height
-    flow_x, flow_y = neighbour.flow[:, :, 0], neighbour.flow[:, :, 1]
-    to_flow_x, to_flow_y = flow_x.shape[1] / width, flow_x.shape[0] / height
     margin = int(np.ceil(4.0 / to_low_x))
     for i in range(runs.row.size):
         y, toward = runs.row[i], runs.side[i]
@@ -190,10 +203,7 @@ def _trace(luma: Any, holes: Any, neighbour: Any, levels: float, out: Any) -> No
         near_end = end + toward * min(2, reach)
         behind = source_x[y, near_end] - near_end
         far_end = end + toward * reach
-        at_x = (source_x[y, far_end] + 0.5) * to_flow_x - 0.5
-        at_y = (y + 0.5) * to_flow_y - 0.5
-        dx = _bilinear(flow_x, at_x, at_y) / to_flow_x
-        dy = _bilinear(flow_y, at_x, at_y) / to_flow_y
+        dx, dy = _follow(neighbour.flows, source_x[y, far_end], y, width, height)
 
         # Do the two frames agree on the background beside the hole? A patch is compared, so no row passes by luck.
         patch = (y, end, toward, min(reach, 9), behind, dx, dy)

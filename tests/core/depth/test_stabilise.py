@@ -58,9 +58,10 @@ def run(
     **more: object,
 ) -> list[StabilisedDepth]:
     estimator = more.pop("estimator", None) or RedDepth(0.1, 0.02)
+    wanted = range(start, len(shot) if stop is None else stop)
     stabiliser = DepthStabiliser(
         estimator, create_flow("dis-ultrafast"), UNIT,
-        shot_length=len(shot), key_interval=key_interval, start=start, stop=stop, **more,
+        shot_length=len(shot), key_interval=key_interval, wanted=wanted, **more,
     )  # fmt: skip
     given = []
     for index in range(stabiliser.first_needed, stabiliser.end_needed):
@@ -104,11 +105,12 @@ def test_a_shot_cut_into_segments_gives_the_same_bits(
         assert part.inverse_depth.tobytes() == same.inverse_depth.tobytes(), f"frame {part.index} differs"
 
 
-def test_lead_in_and_look_ahead_are_whole_keys() -> None:
-    for key_interval in (1, 2, 3, 4, 7, 12):
-        plan = KeyPlan(1000, key_interval)
-        assert plan.lead_in % key_interval == plan.look_ahead % key_interval == 0
-        assert plan.lead_in <= 4 * key_interval + 4
+def test_what_a_segment_is_fed_ends_with_what_its_keys_look_at() -> None:
+    plan = KeyPlan(1000, 6, reach=1)  # partners lie 6 later
+    assert plan.needed(120, 240) == range(114, 253)
+    assert plan.needed(121, 122) == range(114, 139)
+    assert KeyPlan(1000, 6, reach=1, partners=False).needed(120, 240) == range(114, 247)
+    assert plan.needed(996, 1000) == range(990, 1000)  # the last partners lie earlier
 
 
 def test_a_segment_estimates_only_the_keys_it_needs_and_by_their_number_in_the_file() -> None:
@@ -122,8 +124,39 @@ def test_frames_are_given_as_soon_as_they_are_certain_and_memory_stays_bounded()
     stabiliser = DepthStabiliser(RedDepth(), create_flow("dis-ultrafast"), UNIT, shot_length=80, key_interval=4)
     for index, frame in enumerate(shot):
         for made in stabiliser.push(index, *frame):
-            assert index - made.index < stabiliser.look_ahead + 4
-        assert len(stabiliser._frames) <= stabiliser.lead_in + stabiliser.look_ahead + 4
+            assert index - made.index <= 3 * 4 + 4
+        assert len(stabiliser._frames) <= 6 * 4 + 2 * 4
+
+
+def test_of_frames_that_are_not_wanted_nothing_is_given_and_wanted_ones_are_the_same() -> None:
+    shot = panning_shot(40)
+    whole = run(shot, 4)
+    stabiliser = DepthStabiliser(
+        RedDepth(0.1, 0.02), create_flow("dis-ultrafast"), UNIT, shot_length=40, key_interval=4, wanted=[8, 12, 13, 24]
+    )
+    fed = range(stabiliser.first_needed, stabiliser.end_needed)
+    given = [made for index in fed for made in stabiliser.push(index, *shot[index])]
+    stabiliser.finish()
+    assert [made.index for made in given] == [8, 12, 13, 24]
+    for made in given:
+        assert made.inverse_depth.tobytes() == whole[made.index].inverse_depth.tobytes()
+
+
+@pytest.mark.parametrize("wanted", [[], [3, 3], [5, 4], [-1, 2], [38, 40]])
+def test_wanted_frames_that_the_shot_does_not_have_in_that_order_are_refused(wanted: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"wanted are some, ascending, of the shot"):
+        DepthStabiliser(RedDepth(), create_flow("dis-ultrafast"), UNIT, shot_length=40, key_interval=4, wanted=wanted)
+
+
+def test_flow_to_the_keys_comes_with_the_depth() -> None:
+    given = {made.index: made.flows for made in run(panning_shot(14, 64, 128), 4, 4, reach=1)}
+    assert {index: sorted(flows) for index, flows in given.items()} == {
+        4: [0, 8], 5: [4, 8], 6: [4, 8], 7: [4, 8], 8: [4, 12], 9: [8, 12], 10: [8, 12], 11: [8, 12],
+        12: [8, 13], 13: [12],
+    }  # fmt: skip
+    # the scene moves 2 px a frame to the left, flow is on a grid of half the size
+    assert np.median(given[6][4][..., 0]) == pytest.approx(2, abs=0.1)
+    assert np.median(given[8][12][..., 0]) == pytest.approx(-4, abs=0.2)
 
 
 def test_a_frame_left_out_and_a_missing_end_are_refused() -> None:

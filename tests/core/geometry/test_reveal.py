@@ -131,7 +131,7 @@ def test_flow_on_a_coarser_grid_means_the_same_motion(dx_px: float):
     flows = [np.zeros((*shape, 2), np.float32) for shape in ((h, w), (h // 2, w // 2))]
     for flow in flows:
         flow[..., 0] = dx_px * flow.shape[1] / frame.width  # the same pixels of the picture
-    fine, coarse = (fill_holes(frame, source_x, FillConfig(), [replace(reveal, flow=flow)]) for flow in flows)
+    fine, coarse = (fill_holes(frame, source_x, FillConfig(), [replace(reveal, flows=[flow])]) for flow in flows)
     assert np.array_equal(fine.y, coarse.y)
     alone = fill_holes(frame, source_x, FillConfig())
     assert np.array_equal(fine.y, alone.y) == (dx_px == 0)  # a flow that is true brings something

@@ -59,7 +59,7 @@ class World:
         flow[..., 0] = -self.pan * n / LOW + wrong_flow_px / LOW
         board = self.disparity(t)[low] == self.board_disparity
         flow[board, 0] += self.speed * n / LOW
-        return Reveal(frame=self.left(t + n), disparity=self.disparity(t + n)[low].copy(), flow=flow)
+        return Reveal(frame=self.left(t + n), disparity=self.disparity(t + n)[low].copy(), flows=[flow])
 
     def _board(self, t: int) -> slice:
         shift = (self.speed - self.pan) * t
