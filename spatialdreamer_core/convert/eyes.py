@@ -25,6 +25,7 @@ from spatialdreamer_core.depth.stabilise import DepthStabiliser
 from spatialdreamer_core.flow.dis import FlowEstimator, half_size_flow
 from spatialdreamer_core.geometry.disparity import disparity_from_inverse_depth
 from spatialdreamer_core.geometry.fill import Filled, fill_and_tell
+from spatialdreamer_core.geometry.fringes import open_fringes
 from spatialdreamer_core.geometry.holes import hole_pixels
 from spatialdreamer_core.geometry.reveal import Reveal
 from spatialdreamer_core.geometry.splat import close_cracks, forward_map, resample
@@ -290,10 +291,11 @@ class EyeMaker:
             disparity = upsample_disparity(here.disparity, guide, here.frame.y)
             source_x = close_cracks(forward_map(disparity))
             warped = resample(here.frame, source_x)
+            runs = open_fringes(warped, source_x)
         with self.clock.stage("flow"):
             reveals = [self._reveal([window[frame] for frame in way]) for way in ways]
         with self.clock.stage("fill"):
-            filled = fill_and_tell(warped, source_x, self.config.fill, reveals)
+            filled = fill_and_tell(warped, source_x, self.config.fill, reveals, runs)
         hole_share = hole_pixels(filled.runs) / source_x.size
         stereo = StereoFrame(
             index, here.frame, filled.frame, source_x, hole_share, here.inverse_depth, here.disparity, here.grey

@@ -59,6 +59,7 @@ def fill_and_tell(
     source_x: NDArray[np.float32],
     config: FillConfig,
     reveals: Sequence[Reveal] = (),
+    runs: HoleRuns | None = None,
 ) -> Filled:
     """Paint every hole sample of every plane and leave every other sample as it is.
 
@@ -73,6 +74,7 @@ def fill_and_tell(
             background and smooths across rows, ``telea`` and ``ns`` are OpenCV's. ``temporal`` False ignores
             ``reveals``.
         reveals: Neighbouring frames of the same shot that may show what is hidden here, the best first.
+        runs: All holes of ``source_x``, if they have been found already.
 
     Returns:
         A new frame, and where its colours come from; the given one is not written to.
@@ -83,7 +85,7 @@ def fill_and_tell(
     if source_x.shape != splat_frame.y.shape:
         raise ValueError(f"source_x must be {splat_frame.y.shape} like the luma plane, got {source_x.shape}")
     layout = splat_frame.format
-    grids = _grids(source_x, layout)
+    grids = _grids(source_x, layout, runs)
     luma = grids[0]
     traces = [trace_reveal(splat_frame, source_x, luma.runs, r) for r in reveals] if config.temporal else []
     planes = []
@@ -133,8 +135,10 @@ class _Grid(NamedTuple):
     sub_y: int
 
 
-def _grids(source_x: NDArray[np.float32], layout: PixelFormat) -> tuple[_Grid, _Grid, _Grid]:
-    luma = _Grid(source_x, find_hole_runs(source_x), 1, 1)
+def _grids(
+    source_x: NDArray[np.float32], layout: PixelFormat, runs: HoleRuns | None = None
+) -> tuple[_Grid, _Grid, _Grid]:
+    luma = _Grid(source_x, find_hole_runs(source_x) if runs is None else runs, 1, 1)
     if layout.sub_x == 1 and layout.sub_y == 1:
         return luma, luma, luma
     coarse = np.ascontiguousarray(source_x[:: layout.sub_y, :: layout.sub_x])

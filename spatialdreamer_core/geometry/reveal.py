@@ -15,6 +15,11 @@ from spatialdreamer_core.video.frames import Frame, Plane
 COLOUR_AGREES, COLOUR_DIFFERS = 5.0, 12.0
 # The largest change of exposure between the frames that is compensated rather than distrusted.
 EXPOSURE_MAX = 6.0
+# Where a neighbour shows the colour of what stands in front here, its depth is wrong there: shares of the way from the
+# background's luma to the front's, between which belief goes; told where both differ by this many levels of 8 bit.
+LIKE_GROUND, LIKE_FRONT, LEAST_CONTRAST = 0.5, 0.8, 30.0
+ALIKE_PX = 4
+"""Pixels on each side over which colours are averaged for that, so that texture has no say."""
 FEATHER_PX = 2
 LEAST_RUN_PX = 4
 """Narrower runs, more than half of all, are not looked up: their background's ends say what is between them."""
@@ -177,12 +182,45 @@ def _follow(flows: Any, x: float, y: float, width: int, height: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
+def _mean(row: Any, shown: Any, first: int, toward: int) -> Any:
+    """Mean luma of a few known pixels from ``first`` on; NaN if there are none."""
+    total, count = np.float32(0.0), 0
+    for x in range(first, first + 4 * toward, toward):
+        if x < 0 or x >= row.size or np.isnan(shown[x]):
+            break
+        total += np.float32(row[x])
+        count += 1
+    return total / np.float32(count) if count > 0 else np.float32(np.nan)
+
+
+@njit(cache=True, nogil=True)
+def _doubt(weight: Any, shares: Any) -> None:
+    """Lower the belief in pixels of one run whose colours are those of what stands in front."""
+    total, count, first, last = np.float32(0.0), 0, 0, 0  # of the window [first, last)
+    believed = weight.copy()
+    for x in range(weight.size):
+        while last < min(x + ALIKE_PX + 1, weight.size):
+            if believed[last] > 0:
+                total += shares[last]
+                count += 1
+            last += 1
+        while first < x - ALIKE_PX:
+            if believed[first] > 0:
+                total -= shares[first]
+                count -= 1
+            first += 1
+        if believed[x] > 0:
+            weight[x] *= _ramp_down(float(total / count), LIKE_GROUND, LIKE_FRONT)
+
+
+@njit(cache=True, nogil=True)
 def _trace(luma: Any, holes: Any, neighbour: Any, levels: float, out: Any) -> None:
     source_x, runs = holes
     height, width = luma.shape
     low_height, low_width = neighbour.disparity.shape
     to_low_x, to_low_y = low_width / width, low_height / height
     margin = int(np.ceil(4.0 / to_low_x))
+    shares = np.empty(width, np.float32)
     for i in range(runs.row.size):
         y, toward = runs.row[i], runs.side[i]
         if toward == 0 or runs.stop[i] - runs.start[i] < LEAST_RUN_PX:
@@ -214,6 +252,11 @@ def _trace(luma: Any, holes: Any, neighbour: Any, levels: float, out: Any) -> No
 
         out.shift_x[i], out.shift_y[i], out.lift[i] = behind + dx, dy, lift
         step = max(runs.contrast[i], 2.0)
+        # The outermost pixel in front may be mixed with the background.
+        front = runs.start[i] - 2 if toward == 1 else runs.stop[i] + 1
+        ground = _mean(luma[y], source_x[y], near_end, toward)
+        contrast = _mean(luma[y], source_x[y], front, -toward) - ground
+        tells = abs(contrast) >= LEAST_CONTRAST * levels
         to_y = y + dy
         if to_y < 0 or to_y > height - 1:
             continue
@@ -233,6 +276,10 @@ def _trace(luma: Any, holes: Any, neighbour: Any, levels: float, out: Any) -> No
                         worst = max(worst, abs(neighbour.disparity[v, u] - behind))
                 belief = agreement * _ramp_down(worst, 0.2 * step + 0.25, 0.45 * step + 0.5)
             out.weight[out.offset[i] + x - runs.start[i]] = belief
+            if tells and belief > 0.0:
+                shares[x - runs.start[i]] = (_bilinear(neighbour.luma, to_x, to_y) + lift - ground) / contrast
+        if tells:
+            _doubt(out.weight[out.offset[i] : out.offset[i + 1]], shares)
 
 
 @njit(cache=True, nogil=True)

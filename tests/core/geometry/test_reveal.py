@@ -24,7 +24,7 @@ def test_a_neighbour_that_shows_the_wall_brings_the_fill_close_to_the_truth(layo
     helped, _ = fill(world, 0, -2)
     interior = source_x.copy()
     interior[:, 140:] = 0  # nobody ever sees the strip beyond the border
-    assert hole_psnr(helped, world.right(0), interior) > hole_psnr(alone, world.right(0), interior) + 10
+    assert hole_psnr(helped, world.right(0), interior) > hole_psnr(alone, world.right(0), interior) + 7
     for plane in (1, 2):
         gain = hole_psnr(helped, world.right(0), interior, plane) - hole_psnr(alone, world.right(0), interior, plane)
         assert gain > 6
@@ -34,7 +34,7 @@ def test_a_panning_camera_is_followed():
     world = World(pan=3)
     alone, source_x = fill(world, 0)
     helped, _ = fill(world, 0, -2, 2)
-    assert hole_psnr(helped, world.right(0), source_x) > hole_psnr(alone, world.right(0), source_x) + 6
+    assert hole_psnr(helped, world.right(0), source_x) > hole_psnr(alone, world.right(0), source_x) + 5
 
 
 def test_a_wrong_flow_is_rejected_and_leaves_the_spatial_fill():
@@ -49,6 +49,21 @@ def test_a_neighbour_that_hides_the_wall_as_well_changes_nothing():
     alone, _ = fill(world, 0)
     helped, _ = fill(world, 0, 1)
     assert np.array_equal(alone.y, helped.y)
+
+
+def test_the_front_s_colour_is_not_believed_where_a_neighbour_s_depth_calls_it_background():
+    world = World(speed=0)
+    frame, source_x = world.splat(0)
+    alone, _ = fill(world, 0)
+    told = world.reveal(0, 1)
+    late = replace(told, disparity=np.full_like(told.disparity, world.wall_disparity))
+    hole = np.isnan(source_x)
+    hole[:, 140:] = False
+    believed = fill_and_tell(frame, source_x, FillConfig(), [late])
+    shown = np.abs(believed.frame.y[hole].astype(float) - alone.y[hole]).mean()
+    board = np.abs(world.left(0).y[:, 100:110].astype(float).mean() - alone.y[hole].mean())
+    assert board > 50
+    assert shown < 0.1 * board
 
 
 def test_reveals_are_ignored_when_temporal_is_off():
