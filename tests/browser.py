@@ -47,7 +47,7 @@ def asked_for(driver: Any) -> list[str]:
     """Every address that pages asked for since the last call, without the browser's own first tab."""
     messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    return [address for address in asked if not address.startswith("chrome:")]
+    return [address for address in asked if not address.startswith(("chrome:", "chrome-untrusted:"))]
 
 
 def complaints(driver: Any) -> list[str]:
