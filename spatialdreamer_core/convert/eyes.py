@@ -79,7 +79,10 @@ class _Made(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DeepFrame:
-    """A frame with its steady depth, before its other eye is made; see ``StereoFrame`` and ``StabilisedDepth``."""
+    """A frame with its steady depth, before its other eye is made; see ``StereoFrame``.
+
+    ``flows`` are those of ``StabilisedDepth``, by frame of the source instead of the shot.
+    """
 
     index: int
     frame: Frame

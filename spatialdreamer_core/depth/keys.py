@@ -82,8 +82,7 @@ class KeyPlan:
 
     def horizon(self, index: int) -> int:
         """Name the last frame that must have been seen before this one's depth is certain."""
-        keys = [self.key(number) for number in self.window(self.around(index)[1])]
-        return max(max(key, self.partner(key)) for key in keys)
+        return self.needed(index, index + 1).stop - 1
 
     def memory(self, index: int) -> int:
         """Name the oldest frame that this one or any later one still needs."""

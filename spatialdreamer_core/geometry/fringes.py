@@ -17,7 +17,7 @@ LEAST_HOLE_PX = 4
 """Beside narrower holes the line still touches the silhouette that it belongs to."""
 LEAST_STEP_PX = 2.0
 """Disparity by which the near side must stand out, luma pixels."""
-SAME_SURFACE_PX = 1.0
+DRIFT_PX = 1.0
 """Disparity by which pixels of the surface behind may differ from one to the next but one, luma pixels."""
 LEAST_CONTRAST = 17.0
 """Levels of 8 bit between the two surfaces, below which a mixture does not show."""
@@ -65,7 +65,7 @@ def _open(luma: Any, source_x: Any, runs: Any, least_contrast: Any) -> None:
         shown = source_x[runs.row[i]]
         behind = shown[end + toward] - np.float32(end + toward)
         drift = abs(shown[far] - np.float32(far) - runs.disparity[i])
-        if np.isnan(behind) or np.isnan(shown[near]) or not drift <= SAME_SURFACE_PX:
+        if np.isnan(behind) or np.isnan(shown[near]) or not drift <= DRIFT_PX:
             continue
         row = luma[runs.row[i]]
         ground = np.float32(row[far])

@@ -142,6 +142,16 @@ def test_of_frames_that_are_not_wanted_nothing_is_given_and_wanted_ones_are_the_
         assert made.inverse_depth.tobytes() == whole[made.index].inverse_depth.tobytes()
 
 
+@pytest.mark.parametrize("key_interval", [1, 2, 4])
+@pytest.mark.parametrize("length", [1, 4, 5, 9])
+def test_each_frame_of_a_shot_can_be_wanted_alone(length: int, key_interval: int) -> None:
+    shot = panning_shot(length)
+    for reach in (0, 1):
+        for made in run(shot, key_interval, reach=reach):
+            (alone,) = run(shot, key_interval, made.index, made.index + 1, reach=reach)
+            assert alone.inverse_depth.tobytes() == made.inverse_depth.tobytes()
+
+
 @pytest.mark.parametrize("wanted", [[], [3, 3], [5, 4], [-1, 2], [38, 40]])
 def test_wanted_frames_that_the_shot_does_not_have_in_that_order_are_refused(wanted: list[int]) -> None:
     with pytest.raises(ValueError, match=r"wanted are some, ascending, of the shot"):
