@@ -18,7 +18,7 @@ from spatialdreamer_core.store.place import canonical_json
 from spatialdreamer_core.video.segments import Segment
 from spatialdreamer_core.video.source import SourceInfo, SourceScan
 
-ALGORITHM = 6
+ALGORITHM = 7
 """Raise when the made bytes change for the same settings, so that old and new work never mix."""
 
 

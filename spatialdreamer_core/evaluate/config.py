@@ -13,7 +13,7 @@ Kind = Literal["identity", "warp", "fill", "views"]
 LpipsName = Literal["alex", "vgg"]
 Matcher = Literal["sgm", "gmflow"]
 
-MEASURE_VERSION = 2
+MEASURE_VERSION = 3
 """Raised when a figure is computed otherwise: rows of another version are made again."""
 
 

@@ -16,8 +16,8 @@ COLOUR_AGREES, COLOUR_DIFFERS = 5.0, 12.0
 # The largest change of exposure between the frames that is compensated rather than distrusted.
 EXPOSURE_MAX = 6.0
 # Where a neighbour shows the colour of what stands in front here, its depth is wrong there: shares of the way from the
-# background's luma to the front's, between which belief goes; told where both differ by this many levels of 8 bit.
-LIKE_GROUND, LIKE_FRONT, LEAST_CONTRAST = 0.5, 0.8, 30.0
+# background's colour to the front's, between which belief goes; told where both lie this many levels of 8 bit apart.
+LIKE_GROUND, LIKE_FRONT, LEAST_CONTRAST = 0.5, 0.8, 25.0
 ALIKE_PX = 4
 """Pixels on each side over which colours are averaged for that, so that texture has no say."""
 FEATHER_PX = 2
@@ -82,12 +82,12 @@ def trace_reveal(splat_frame: Frame, source_x: NDArray[np.float32], runs: HoleRu
         raise ValueError(f"flows must be [h, w, 2], all of one size, got {[list(flow.shape) for flow in reveal.flows]}")
     levels = float(1 << (splat_frame.format.bits - 8))
     low = np.ascontiguousarray(reveal.disparity, np.float32), np.stack(reveal.flows, dtype=np.float32)
-    neighbour = _Neighbour(np.ascontiguousarray(reveal.frame.y), *low)
+    neighbour = _Neighbour(_picture(reveal.frame), *low)
     count = runs.row.size
     offset = np.concatenate((np.zeros(1), np.cumsum(runs.stop - runs.start))).astype(np.int32)
     shift_x, shift_y, lift = (np.zeros(count, np.float32) for _ in range(3))
     trace = RevealTrace(shift_x, shift_y, lift, offset, np.zeros(int(offset[-1]), np.float32))
-    _trace(splat_frame.y, _Holes(source_x, runs), neighbour, levels, trace)
+    _trace(_picture(splat_frame), _Holes(source_x, runs), neighbour, levels, trace)
     return trace._replace(weight=_feather(runs, trace))
 
 
@@ -112,10 +112,23 @@ class _Holes(NamedTuple):
     runs: HoleRuns
 
 
-class _Neighbour(NamedTuple):
+class _Picture(NamedTuple):
     luma: Any
+    blue: Any
+    red: Any
+    sub_x: int
+    sub_y: int
+
+
+class _Neighbour(NamedTuple):
+    picture: _Picture
     disparity: Any
     flows: Any
+
+
+def _picture(frame: Frame) -> _Picture:
+    y, u, v = (np.ascontiguousarray(plane) for plane in frame.planes)
+    return _Picture(y, u, v, frame.format.sub_x, frame.format.sub_y)
 
 
 @njit(cache=True, nogil=True)
@@ -182,15 +195,30 @@ def _follow(flows: Any, x: float, y: float, width: int, height: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _mean(row: Any, shown: Any, first: int, toward: int) -> Any:
-    """Mean luma of a few known pixels from ``first`` on; NaN if there are none."""
-    total, count = np.float32(0.0), 0
+def _mean(picture: Any, shown: Any, y: int, first: int, toward: int) -> Any:
+    """Mean luma and chroma of a few known pixels of row ``y`` from ``first`` on; NaN if there are none."""
+    luma, blue, red, count = np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0)
+    row = y // picture.sub_y
     for x in range(first, first + 4 * toward, toward):
-        if x < 0 or x >= row.size or np.isnan(shown[x]):
+        if x < 0 or x >= shown.size or np.isnan(shown[x]):
             break
-        total += np.float32(row[x])
-        count += 1
-    return total / np.float32(count) if count > 0 else np.float32(np.nan)
+        luma += np.float32(picture.luma[y, x])
+        blue += np.float32(picture.blue[row, x // picture.sub_x])
+        red += np.float32(picture.red[row, x // picture.sub_x])
+        count += np.float32(1.0)
+    if count == 0:
+        return np.float32(np.nan), np.float32(np.nan), np.float32(np.nan)
+    return luma / count, blue / count, red / count
+
+
+@njit(cache=True, nogil=True)
+def _toward_front(picture: Any, x: float, y: float, lift: float, ground: Any, axis: Any) -> Any:
+    """How far the colour at a place lies from the background's, 0, to the front's, 1, along the line between them."""
+    column, row = int(x + 0.5) // picture.sub_x, int(y + 0.5) // picture.sub_y
+    luma = _bilinear(picture.luma, x, y) + lift - ground[0]
+    blue, red = np.float32(picture.blue[row, column]) - ground[1], np.float32(picture.red[row, column]) - ground[2]
+    length = axis[0] * axis[0] + axis[1] * axis[1] + axis[2] * axis[2]
+    return (luma * axis[0] + blue * axis[1] + red * axis[2]) / length
 
 
 @njit(cache=True, nogil=True)
@@ -214,8 +242,9 @@ def _doubt(weight: Any, shares: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _trace(luma: Any, holes: Any, neighbour: Any, levels: float, out: Any) -> None:
+def _trace(picture: Any, holes: Any, neighbour: Any, levels: float, out: Any) -> None:
     source_x, runs = holes
+    luma = picture.luma
     height, width = luma.shape
     low_height, low_width = neighbour.disparity.shape
     to_low_x, to_low_y = low_width / width, low_height / height
@@ -245,7 +274,7 @@ def _trace(luma: Any, holes: Any, neighbour: Any, levels: float, out: Any) -> No
 
         # Do the two frames agree on the background beside the hole? A patch is compared, so no row passes by luck.
         patch = (y, end, toward, min(reach, 9), behind, dx, dy)
-        lift, error = _compare(luma, source_x, neighbour.luma, patch, EXPOSURE_MAX * levels)
+        lift, error = _compare(luma, source_x, neighbour.picture.luma, patch, EXPOSURE_MAX * levels)
         agreement = _ramp_down(error, COLOUR_AGREES * levels, COLOUR_DIFFERS * levels)
         if agreement <= 0.0:
             continue
@@ -253,10 +282,12 @@ def _trace(luma: Any, holes: Any, neighbour: Any, levels: float, out: Any) -> No
         out.shift_x[i], out.shift_y[i], out.lift[i] = behind + dx, dy, lift
         step = max(runs.contrast[i], 2.0)
         # The outermost pixel in front may be mixed with the background.
-        front = runs.start[i] - 2 if toward == 1 else runs.stop[i] + 1
-        ground = _mean(luma[y], source_x[y], near_end, toward)
-        contrast = _mean(luma[y], source_x[y], front, -toward) - ground
-        tells = abs(contrast) >= LEAST_CONTRAST * levels
+        front = runs.start[i] - 3 if toward == 1 else runs.stop[i] + 2
+        ground = _mean(picture, source_x[y], y, near_end, toward)
+        before = _mean(picture, source_x[y], y, front, -toward)
+        axis = (before[0] - ground[0], before[1] - ground[1], before[2] - ground[2])
+        contrast = np.sqrt(axis[0] * axis[0] + axis[1] * axis[1] + axis[2] * axis[2])
+        tells = contrast >= LEAST_CONTRAST * levels  # NaN does not
         to_y = y + dy
         if to_y < 0 or to_y > height - 1:
             continue
@@ -266,9 +297,9 @@ def _trace(luma: Any, holes: Any, neighbour: Any, levels: float, out: Any) -> No
             to_x = x + behind + dx
             if to_x < 0 or to_x > width - 1:
                 continue
-            before = column
+            last = column
             column = int((to_x + 0.5) * to_low_x)
-            if column != before:
+            if column != last:
                 # One low pixel around: the fringe of a foreground is no background.
                 worst = 0.0
                 for v in range(max(line - 1, 0), min(line + 2, low_height)):
@@ -277,7 +308,8 @@ def _trace(luma: Any, holes: Any, neighbour: Any, levels: float, out: Any) -> No
                 belief = agreement * _ramp_down(worst, 0.2 * step + 0.25, 0.45 * step + 0.5)
             out.weight[out.offset[i] + x - runs.start[i]] = belief
             if tells and belief > 0.0:
-                shares[x - runs.start[i]] = (_bilinear(neighbour.luma, to_x, to_y) + lift - ground) / contrast
+                share = _toward_front(neighbour.picture, to_x, to_y, lift, ground, axis)
+                shares[x - runs.start[i]] = share
         if tells:
             _doubt(out.weight[out.offset[i] : out.offset[i + 1]], shares)
 
