@@ -2,7 +2,9 @@
 
 Nothing that was splatted is ever written to. Within a hole the painting is faded in from its rim, over the classical
 fill, which meets the rim by construction; where a neighbouring frame showed the real background, that is kept; and
-runs narrower than ``LEAST_HOLE_PX`` keep their fill.
+runs narrower than ``LEAST_HOLE_PX`` keep their fill. A painting that is softer than the fill may have to earn its
+place (``Earned``): where the two tell the same the sharper one is kept; in a strip at the picture's side a flat fill is
+most likely right.
 
 Colour: a network may be off by a little, all over. What is painted within ``MATCH_PX`` of the background's end of a run
 is compared with what is seen within as many pixels outside; the mean over the runs of the same hole within
@@ -14,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -21,12 +24,12 @@ from numpy.typing import NDArray
 from spatialdreamer_core.errors import RefineError
 from spatialdreamer_core.geometry.fill import SAME_SURFACE_PX
 from spatialdreamer_core.geometry.holes import HoleRuns, hole_pixels
-from spatialdreamer_core.refine.protocol import LEAST_HOLE_PX, Painted, Patch, RefineFrame
+from spatialdreamer_core.refine.protocol import LEAST_HOLE_PX, Earned, Painted, Patch, RefineFrame
 from spatialdreamer_core.video.colour import rgb_matrix
 from spatialdreamer_core.video.frames import Frame
 from spatialdreamer_core.video.source import ColourInfo
 
-PASTE_VERSION = 2
+PASTE_VERSION = 3
 """Raise when pasting gives other bytes for the same patches."""
 FEATHER_PX = 2
 """Pixels from the rim, city block, over which the painting is faded in."""
@@ -37,6 +40,8 @@ MATCH_PRIOR_ROWS = 8.0
 MATCH_FREE, MATCH_MOST = 2.0, 8.0
 """Smallest difference that is mended, to that much, and largest change of a colour; 8-bit levels. Smaller differences
 are of what is shown there: to take them out as well costs a tenth of a decibel on real pairs."""
+AROUND_PX = 9
+"""Side of the square over which painting and fill are compared and the fill's steps are counted."""
 _OUTLIER = 24.0  # a difference larger than this is of things, not of colour; 8-bit levels
 
 
@@ -74,9 +79,11 @@ def paste(frame: RefineFrame, painted: Painted, colour: ColourInfo, *, borders: 
     matrix, offset = rgb_matrix(layout.bits, colour, right.height)
     _to_yuv(pixels.colour, np.linalg.inv(matrix).astype(np.float32), offset.astype(np.float32))
     alpha = _alpha(frame.source_x, _kept_in(runs, borders), pixels, frame.revealed)
-    alpha *= np.float32(painted.share)
     levels = np.float32(1 << (layout.bits - 8))
     _match(right.planes, frame.source_x, runs, pixels, (layout.sub_x, layout.sub_y, levels))
+    alpha *= np.float32(painted.share)
+    if painted.earned is not None:
+        alpha *= _earned(right, runs, pixels, alpha, painted.earned)
     y, u, v = (plane.copy() for plane in right.planes)
     peak = np.float32((1 << layout.bits) - 1)
     _write_luma(y, runs, pixels, alpha, peak)
@@ -215,6 +222,56 @@ def _walk_in(source_x: Any, runs: Any, pixels: Any, depth: Any) -> None:
             p = offset[i] + x - first
             after = min(min(after, below) + 1, np.int64(depth[p]))
             depth[p] = after
+
+
+def _earned(
+    right: Frame, runs: HoleRuns, pixels: _Pixels, alpha: NDArray[np.float32], earned: Earned
+) -> NDArray[np.float32]:
+    """[P] in [0, 1]: how much of the painting shows. Whole levels are summed, so only a square has a say in it."""
+    luma = (right.y >> (right.format.bits - 8)).astype(np.uint8)
+    apart, there, steps = (np.zeros(luma.shape, np.uint8) for _ in range(3))
+    _differences(right.y, runs, pixels, alpha, np.float32(1 << (right.format.bits - 8)), apart, there)
+    steps[:, :-1] = cv2.absdiff(luma[:, 1:], luma[:, :-1])
+    steps[:-1] = cv2.add(steps[:-1], cv2.absdiff(luma[1:], luma[:-1]))
+    sums = tuple(_summed(one) for one in (apart, there, steps))
+    shown = np.zeros(alpha.size, np.float32)
+    low, high = earned.differing
+    limits = np.float32(low), np.float32(high), np.float32(earned.strip_steps * AROUND_PX**2)
+    _show(runs, pixels.offset, sums, limits, shown)
+    return shown
+
+
+def _summed(values: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Sums over the square of ``AROUND_PX`` around each place; beyond the picture lies what mirrors it."""
+    return np.asarray(cv2.boxFilter(values, cv2.CV_32S, (AROUND_PX, AROUND_PX), normalize=False), np.int32)
+
+
+@njit(cache=True, nogil=True)
+def _differences(luma: Any, runs: Any, pixels: Any, alpha: Any, levels: Any, apart: Any, there: Any) -> None:
+    half, most = np.float32(0.5), np.float32(255.0)
+    for i in range(runs.row.size):
+        y = runs.row[i]
+        for x in range(runs.start[i], runs.stop[i]):
+            p = pixels.offset[i] + x - runs.start[i]
+            if alpha[p] > 0:
+                apart[y, x] = min(abs(pixels.colour[p, 0] - np.float32(luma[y, x])) / levels + half, most)
+                there[y, x] = 1
+
+
+@njit(cache=True, nogil=True)
+def _show(runs: Any, offset: Any, sums: Any, limits: Any, shown: Any) -> None:
+    (total, count, steps), (low, high, lively) = sums, limits
+    zero, one = np.float32(0.0), np.float32(1.0)
+    for i in range(runs.row.size):
+        y, first, stop = runs.row[i], runs.start[i], runs.stop[i]
+        for x in range(first, stop):
+            if count[y, x] == 0:
+                continue
+            differs = (np.float32(total[y, x]) / np.float32(count[y, x]) - low) / (high - low)
+            share = min(max(differs, zero), one)
+            if runs.border[i]:
+                share *= min(np.float32(steps[y, x]) / lively, one)
+            shown[offset[i] + x - first] = share
 
 
 def _match(planes: Any, source_x: NDArray[np.float32], runs: HoleRuns, pixels: _Pixels, layout: Any) -> None:

@@ -107,6 +107,20 @@ class Patch:
 
 
 @dataclass(frozen=True, slots=True)
+class Earned:
+    """What a painting that is softer than the fill has to bring to show; 8-bit levels of luma, means around a pixel.
+
+    Attributes:
+        differing: Difference from the fill up to which nothing of it shows, and from which all does.
+        strip_steps: In strips at the picture's sides: steps of the fill from pixel to pixel, across and down together,
+            from which on all of it shows; less in proportion where the fill is flat.
+    """
+
+    differing: tuple[float, float]
+    strip_steps: float
+
+
+@dataclass(frozen=True, slots=True)
 class Painted:
     """What a refiner has to say about one frame.
 
@@ -114,11 +128,13 @@ class Painted:
         index: Frame of the shot.
         patches: Colours; none where the frame keeps its fill.
         share: How much of them shows, in [0, 1]; the rest stays the classical fill.
+        earned: What has to be so for ``share`` of them to show; None shows it everywhere.
     """
 
     index: int
     patches: tuple[Patch, ...]
     share: float = 1.0
+    earned: Earned | None = None
 
 
 class RefineStream(Protocol):

@@ -6,13 +6,14 @@ from numpy.typing import NDArray
 
 from spatialdreamer_core.errors import RefineError
 from spatialdreamer_core.geometry.holes import find_hole_runs, hole_pixels
-from spatialdreamer_core.refine.paste import FEATHER_PX, MATCH_FREE, MATCH_MOST, Pasted, paste
-from spatialdreamer_core.refine.protocol import Painted, Patch, RefineFrame
+from spatialdreamer_core.refine.paste import AROUND_PX, FEATHER_PX, MATCH_FREE, MATCH_MOST, Pasted, paste
+from spatialdreamer_core.refine.protocol import Earned, Painted, Patch, RefineFrame
 from spatialdreamer_core.video.frames import PIXEL_FORMATS, Frame, PixelFormatName
 from tests.core.geometry.test_fill import ragged
 from tests.core.geometry.world import World, hole_psnr
 from tests.core.refine.made import COLOUR, assert_same_outside, refine_frame, rgb_of, whole
 
+EARNED = Earned((4, 32), 16)
 LAYOUTS = ["yuv420p", "yuv420p10le", "yuv422p10le"]
 
 
@@ -163,6 +164,62 @@ def test_a_refiner_may_leave_part_of_what_shows_to_the_fill():
     made = paste(frame, Painted(0, (patch,), share=0.25), COLOUR)
     assert int(made.frame.y[20, 30]) == 120 + 15
     assert made.share == pytest.approx(0.25 * painted_into(frame, [patch]).share)
+
+
+def striped_frame(holes: NDArray[np.bool_], step: int) -> RefineFrame:
+    """``flat_frame`` whose rows lie so many levels over and under grey in turn."""
+    frame = flat_frame(holes)
+    rows = np.where(np.arange(holes.shape[0]) % 2, 120 + step // 2, 120 - step // 2).astype(np.uint8)
+    right = replace(frame.right, y=np.repeat(rows[:, None], holes.shape[1], 1))
+    return replace(frame, right=right)
+
+
+@pytest.mark.parametrize(("apart", "shows"), [(3, 0), (18, 9), (60, 60)])
+def test_a_painting_may_show_by_as_much_as_it_differs_from_the_fill(apart: int, shows: int):
+    holes = np.zeros((40, 64), bool)
+    holes[:, 20:40] = True
+    frame = striped_frame(holes, 20)
+    other = np.where(np.arange(40) // 2 % 2, apart, -apart)[:, None] * np.ones(64)  # no common error to be matched
+    patch = whole(rgb_of(frame.right) + np.float32(other / 219))
+    made = paste(frame, Painted(0, (patch,), earned=EARNED), COLOUR).frame
+    moved = np.abs(made.y[20:22, 30].astype(int) - frame.right.y[20:22, 30])
+    assert moved.tolist() == pytest.approx([shows, shows], abs=1)
+    assert_same_outside(made, frame.right, frame.source_x)
+
+
+@pytest.mark.parametrize(("step", "shows"), [(0, 0), (8, 30), (20, 60)])
+def test_in_a_strip_a_flat_fill_is_kept_and_a_lively_one_gives_way(step: int, shows: int):
+    holes = np.zeros((40, 64), bool)
+    holes[:, :12] = holes[:, 20:40] = True
+    frame = striped_frame(holes, step)
+    patch = whole(rgb_of(frame.right) + np.float32(60 / 219))
+    made = paste(frame, Painted(0, (patch,), earned=EARNED), COLOUR).frame
+    moved = made.y[20].astype(int) - frame.right.y[20]
+    assert moved[8] == pytest.approx(shows, abs=1)
+    assert moved[30] == 60  # inside, something else stands there
+
+
+def test_how_far_painting_and_fill_differ_is_told_by_painted_pixels_nearby_alone():
+    holes = np.zeros((40, 64), bool)
+    holes[:, 20:40] = True
+    frame, earned = striped_frame(holes, 20), EARNED
+    rgb = rgb_of(frame.right)
+    rgb[:, :20, :] += np.float32(60 / 219)
+    moved = paste(frame, Painted(0, (whole(rgb),), earned=earned), COLOUR).frame.y - frame.right.y
+    assert set(moved[: 20 - AROUND_PX // 2, 24:36].flat) == {60}
+    assert set(moved[20:, 24:36].flat) == {0}
+    alone = Patch(0, 0, rgb[:, :20, :30].copy(), np.ones((20, 30), np.float32))  # what is not painted dilutes nothing
+    moved = paste(frame, Painted(0, (alone,), earned=earned), COLOUR).frame.y - frame.right.y
+    assert set(moved[:20, 24:30].flat) == {60}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_painting_that_has_to_earn_its_place_still_brings_the_truth_into_a_hole(layout: PixelFormatName):
+    world = World(format=layout)
+    frame, truth = refine_frame(world), world.right(0)
+    made = paste(frame, Painted(0, (whole(rgb_of(truth)),), earned=EARNED), COLOUR).frame
+    before, after = (hole_psnr(f, truth, frame.source_x, 0) for f in (frame.right, made))
+    assert after > before + 2
 
 
 def test_colours_that_are_no_numbers_are_an_error_and_never_written():
