@@ -41,7 +41,7 @@ CONFIG = ConvertConfig(
 
 @pytest.fixture(scope="module")
 def refiner(tmp_path_factory: pytest.TempPathFactory) -> MiniRefiner:
-    return MiniRefiner(write_stand_in(tmp_path_factory.mktemp("mini"), bright=0.04))
+    return MiniRefiner(write_stand_in(tmp_path_factory.mktemp("mini"), bright=0.3))
 
 
 def planned(folder: Path, refiner: MiniRefiner | None, bits: int = 8) -> SourcePlan:
@@ -99,7 +99,7 @@ def test_refining_changes_holes_alone_and_leaves_the_left_eye(tmp_path: Path, re
     for one, other in zip(made(plan, refiner, 4, 8), made(unrefined, refiner, 4, 8), strict=True):
         assert_same_outside(one.right, other.right, one.source_x)
         hole = np.isnan(one.source_x)
-        assert (one.right.y[hole] != other.right.y[hole]).any()
+        assert (one.right.y[hole] != other.right.y[hole]).mean() > 0.2
         np.testing.assert_array_equal(one.left.y, other.left.y)
         assert other.refined_share == 0 < one.refined_share < hole.mean()
 
