@@ -35,7 +35,7 @@ class StepInOneFilm:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_stand_in(tmp_path_factory.mktemp("weights"), bright=0.04)
+    return write_stand_in(tmp_path_factory.mktemp("weights"), bright=0.3)
 
 
 @pytest.fixture
