@@ -78,12 +78,13 @@ def paste(frame: RefineFrame, painted: Painted, colour: ColourInfo, *, borders: 
     layout = right.format
     matrix, offset = rgb_matrix(layout.bits, colour, right.height)
     _to_yuv(pixels.colour, np.linalg.inv(matrix).astype(np.float32), offset.astype(np.float32))
-    alpha = _alpha(frame.source_x, _kept_in(runs, borders), pixels, frame.revealed)
+    kept = _kept_in(runs, borders)
+    alpha = _alpha(frame.source_x, kept, pixels, frame.revealed)
     levels = np.float32(1 << (layout.bits - 8))
     _match(right.planes, frame.source_x, runs, pixels, (layout.sub_x, layout.sub_y, levels))
     alpha *= np.float32(painted.share)
     if painted.earned is not None:
-        alpha *= _earned(right, runs, pixels, alpha, painted.earned)
+        alpha *= _earned(right, kept, pixels, alpha, painted.earned)
     y, u, v = (plane.copy() for plane in right.planes)
     peak = np.float32((1 << layout.bits) - 1)
     _write_luma(y, runs, pixels, alpha, peak)
@@ -229,16 +230,24 @@ def _earned(
 ) -> NDArray[np.float32]:
     """[P] in [0, 1]: how much of the painting shows. Whole levels are summed, so only a square has a say in it."""
     luma = (right.y >> (right.format.bits - 8)).astype(np.uint8)
-    apart, there, steps = (np.zeros(luma.shape, np.uint8) for _ in range(3))
+    apart, there = np.zeros(luma.shape, np.uint8), np.zeros(luma.shape, np.uint8)
     _differences(right.y, runs, pixels, alpha, np.float32(1 << (right.format.bits - 8)), apart, there)
-    steps[:, :-1] = cv2.absdiff(luma[:, 1:], luma[:, :-1])
-    steps[:-1] = cv2.add(steps[:-1], cv2.absdiff(luma[1:], luma[:-1]))
-    sums = tuple(_summed(one) for one in (apart, there, steps))
+    total, count = _summed(apart), _summed(there)
+    strips = bool((runs.border & (runs.stop > runs.start)).any())
+    sums = total, count, _summed(_steps(luma)) if strips else total  # inside nobody asks for steps
     shown = np.zeros(alpha.size, np.float32)
     low, high = earned.differing
     limits = np.float32(low), np.float32(high), np.float32(earned.strip_steps * AROUND_PX**2)
     _show(runs, pixels.offset, sums, limits, shown)
     return shown
+
+
+def _steps(luma: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Differences to the next pixel on the right and to the one below, together."""
+    steps = np.zeros(luma.shape, np.uint8)
+    steps[:, :-1] = cv2.absdiff(luma[:, 1:], luma[:, :-1])
+    steps[:-1] = cv2.add(steps[:-1], cv2.absdiff(luma[1:], luma[:-1]))
+    return steps
 
 
 def _summed(values: NDArray[np.uint8]) -> NDArray[np.int32]:
