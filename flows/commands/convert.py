@@ -3,13 +3,31 @@
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
 from flows.commands.exits import SOME_FAILED, stop, told
+from flows.commands.options import (
+    DEPTH,
+    WHAT,
+    AllowNetwork,
+    AsJson,
+    DepthName,
+    Exclude,
+    Executor,
+    Gpus,
+    ImportDepth,
+    Include,
+    Prefect,
+    Quiet,
+    RayAddress,
+    Resume,
+    Settings,
+    Sources,
+    Workers,
+)
 from flows.config import RunConfig, merge, read_settings, run_config
 from flows.progress import Listener, choose_mode, duration, shown
 from spatialdreamer_core.config import Codec, Container, Layout, Quality, RefineName
@@ -17,23 +35,16 @@ from spatialdreamer_core.errors import ConfigError
 from tasks.convert_library import LibraryReport
 
 Fill = Literal["background", "row", "telea", "ns"]
-Executor = Literal["ray", "in-process"]
-Prefect = Literal["auto", "on", "off"]
 
-PICTURE, DEPTH, WHAT, RUN, SHOW = "The result", "Depth and stereo", "What to convert", "How to run", "What to show"
+PICTURE, STEREO = "The result", "Stereo"
 
 
 def convert(
-    sources: Annotated[
-        list[str] | None,
-        typer.Argument(help="Files, folders (searched through), globs, fsspec URLs, or @list.txt.", show_default=False),
-    ] = None,
+    sources: Sources = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="Folder or fsspec URL for the results.", show_default=False)
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="YAML file with any of these settings; options given here go over it.")
-    ] = None,
+    config: Settings = None,
     layout: Annotated[
         Layout | None, typer.Option(help="How the two eyes share the picture. [full-sbs]", rich_help_panel=PICTURE)
     ] = None,
@@ -60,91 +71,74 @@ def convert(
         float | None,
         typer.Option(
             help="Disparity range in percent of the width, 0 to 10. [chosen per shot under the comfort limit]",
-            rich_help_panel=DEPTH,
+            rich_help_panel=STEREO,
         ),
     ] = None,
     max_strength: Annotated[
         float | None,
-        typer.Option(help="Comfort limit of the automatic strength, percent of the width. [3]", rich_help_panel=DEPTH),
+        typer.Option(help="Comfort limit of the automatic strength, percent of the width. [3]", rich_help_panel=STEREO),
     ] = None,
     convergence: Annotated[
         str | None,
         typer.Option(
             help="Inverse depth that lies on the screen: auto, or 0 (farthest) to 1 (nearest). [auto]",
-            rich_help_panel=DEPTH,
+            rich_help_panel=STEREO,
         ),
     ] = None,
-    depth: Annotated[
-        str | None,
-        typer.Option(
-            help="Depth estimator: a name from `spatialdreamer doctor`, a folder with a transformers model, or "
-            "module:Class. [builtin]",
-            rich_help_panel=DEPTH,
-        ),
-    ] = None,
+    depth: DepthName = None,
     depth_width: Annotated[
         int | None, typer.Option(help="Columns at which depth is estimated. [320]", rich_help_panel=DEPTH)
     ] = None,
-    allow_network: Annotated[
-        bool | None,
-        typer.Option("--allow-network", help="Let --depth fetch a model from its hub.", rich_help_panel=DEPTH),
-    ] = None,
-    import_depth: Annotated[
-        str | None,
-        typer.Option(
-            help="Ready depth instead of an estimator: 16-bit PNGs, EXR, npz or a depth video, or a folder of those "
-            "by source name.",
-            rich_help_panel=DEPTH,
-        ),
-    ] = None,
+    allow_network: AllowNetwork = None,
+    import_depth: ImportDepth = None,
     export_depth: Annotated[
         bool | None,
         typer.Option("--export-depth", help="Write 16-bit PNG depth beside the result.", rich_help_panel=DEPTH),
     ] = None,
     flow: Annotated[
         str | None,
-        typer.Option(help="Optical flow: dis-ultrafast, dis-fast, dis-fine, dis-medium.", rich_help_panel=DEPTH),
+        typer.Option(help="Optical flow: dis-ultrafast, dis-fast, dis-fine, dis-medium.", rich_help_panel=STEREO),
     ] = None,
     fill: Annotated[
-        Fill | None, typer.Option(help="How uncovered background is painted. [background]", rich_help_panel=DEPTH)
+        Fill | None, typer.Option(help="How uncovered background is painted. [background]", rich_help_panel=STEREO)
     ] = None,
     refine: Annotated[
         RefineName | None,
         typer.Option(
             help="Network that paints holes over the fill: mini in every shot, svd (needs --refine-weights and a GPU), "
             "none, or auto: mini where a shot earns it, with --quality best in every shot. [auto]",
-            rich_help_panel=DEPTH,
+            rich_help_panel=STEREO,
         ),
     ] = None,
     refine_weights: Annotated[
         str | None,
-        typer.Option(help="Folder with other weights for --refine. [what ships]", rich_help_panel=DEPTH),
+        typer.Option(help="Folder with other weights for --refine. [what ships]", rich_help_panel=STEREO),
     ] = None,
     refine_on_cpu: Annotated[
         bool | None,
         typer.Option(
-            "--refine-on-cpu", help="Let --refine svd run without a GPU: minutes for a frame.", rich_help_panel=DEPTH
+            "--refine-on-cpu", help="Let --refine svd run without a GPU: minutes for a frame.", rich_help_panel=STEREO
         ),
     ] = None,
     gpu_memory_fraction: Annotated[
         float | None,
         typer.Option(
             help="Share of a GPU's memory that a worker with --refine svd may take, 0 to 1. [0.9]",
-            rich_help_panel=DEPTH,
+            rich_help_panel=STEREO,
         ),
     ] = None,
     deviation: Annotated[
         float | None,
         typer.Option(
             help="Stereo deviation strength that the network is told; mini: median disparity over width. [computed]",
-            rich_help_panel=DEPTH,
+            rich_help_panel=STEREO,
         ),
     ] = None,
     quality: Annotated[
         Quality | None,
         typer.Option(
             help="best estimates depth on every other frame and larger, and refines every shot. [fast]",
-            rich_help_panel=DEPTH,
+            rich_help_panel=STEREO,
         ),
     ] = None,
     gate: Annotated[
@@ -153,7 +147,7 @@ def convert(
             "--gate",
             help="Make shots that fail the gate (see `gate` in the settings) once more, less deep, and say so in "
             "their rows.",
-            rich_help_panel=DEPTH,
+            rich_help_panel=STEREO,
         ),
     ] = None,
     start: Annotated[
@@ -162,31 +156,16 @@ def convert(
     duration_s: Annotated[
         float | None, typer.Option("--duration", help="Convert this many seconds. [all]", rich_help_panel=WHAT)
     ] = None,
-    include: Annotated[
-        list[str] | None, typer.Option(help="Only sources that match, e.g. '*.mkv'.", rich_help_panel=WHAT)
-    ] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Leave these out.", rich_help_panel=WHAT)] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Worker processes. [one per core or GPU]", rich_help_panel=RUN)
-    ] = None,
-    gpus: Annotated[int | None, typer.Option(help="GPUs to use on this machine. [0]", rich_help_panel=RUN)] = None,
-    executor: Annotated[
-        Executor | None,
-        typer.Option(help="in-process runs without worker processes, for debugging. [ray]", rich_help_panel=RUN),
-    ] = None,
-    ray_address: Annotated[
-        str | None, typer.Option(help="A Ray cluster to join, or auto. [one of our own]", rich_help_panel=RUN)
-    ] = None,
-    prefect: Annotated[
-        Prefect | None,
-        typer.Option(help="Record the run with Prefect; auto does if PREFECT_API_URL is set.", rich_help_panel=RUN),
-    ] = None,
-    resume: Annotated[
-        bool | None,
-        typer.Option("--resume/--no-resume", help="Keep what earlier runs did. [resume]", rich_help_panel=RUN),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only failures.", rich_help_panel=SHOW)] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.", rich_help_panel=SHOW)] = False,
+    include: Include = None,
+    exclude: Exclude = None,
+    workers: Workers = None,
+    gpus: Gpus = None,
+    executor: Executor = None,
+    ray_address: RayAddress = None,
+    prefect: Prefect = None,
+    resume: Resume = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Convert flat video to stereo: files, a manifest with one row per clip, and a page to look at.
 

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from flows.commands.exits import SOME_FAILED, stop, told
+from flows.commands.options import AsJson, Exclude, Include, Quiet
 from flows.progress import Listener, choose_mode, shown
 from spatialdreamer_core.config import ConvertConfig, DepthConfig, FillConfig
 from spatialdreamer_core.convert.depth_files import EXTENSIONS, DepthFilesConfig, DepthRecord, DepthWriter
@@ -42,11 +43,11 @@ def depth(
     allow_network: Annotated[
         bool, typer.Option("--allow-network", help="Let --depth fetch a model from its hub.")
     ] = False,
-    include: Annotated[list[str] | None, typer.Option(help="Only sources that match, e.g. '*.jpg'.")] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="Leave these out.")] = None,
+    include: Include = None,
+    exclude: Exclude = None,
     resume: Annotated[bool, typer.Option("--resume/--no-resume", help="Keep what earlier runs wrote.")] = True,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only failures.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write inverse depth of pictures and videos: one grey picture each, or a folder with one a frame.
 

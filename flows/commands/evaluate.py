@@ -1,12 +1,13 @@
 """``spatialdreamer evaluate``: made right views against true ones, as a table."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from flows.commands.exits import told
+from flows.commands.options import RUN, Prefect, Quiet
 from flows.config import checked
 from flows.evaluate_config import EvaluateRunConfig
 from spatialdreamer_core.evaluate.config import DEFAULT_METHODS, Matcher, Protocol, parse_method
@@ -15,9 +16,7 @@ from spatialdreamer_core.evaluate.run import EVALUATION_FILE, LATEX_FILE, MARKDO
 from spatialdreamer_core.flow.dis import PRESETS
 from spatialdreamer_core.flow.learned import LEARNED
 
-Prefect = Literal["auto", "on", "off"]
-
-WHAT, MEASURES, RUN = "What to evaluate", "What to measure", "How to run"
+WHAT, MEASURES = "What to evaluate", "What to measure"
 
 
 def evaluate(
@@ -99,11 +98,8 @@ def evaluate(
         Path | None,
         typer.Option(help="i3d_pretrained_400.pt instead of the weights i3d-kinetics400.", rich_help_panel=RUN),
     ] = None,
-    prefect: Annotated[
-        Prefect,
-        typer.Option(help="Record the run with Prefect; auto does if PREFECT_API_URL is set.", rich_help_panel=RUN),
-    ] = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only failures.", rich_help_panel=RUN)] = False,
+    prefect: Prefect = "auto",
+    quiet: Quiet = False,
 ) -> None:
     """Hold made right views against true ones: one row per clip and method in Parquet, tables in Markdown and LaTeX.
 

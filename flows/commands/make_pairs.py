@@ -3,34 +3,45 @@
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from flows.commands.convert import Executor, Prefect
 from flows.commands.exits import SOME_FAILED, stop, told
+from flows.commands.options import (
+    RUN,
+    AllowNetwork,
+    AsJson,
+    DepthName,
+    Exclude,
+    Executor,
+    Gpus,
+    ImportDepth,
+    Include,
+    Prefect,
+    Quiet,
+    RayAddress,
+    Resume,
+    Settings,
+    Sources,
+    Workers,
+)
 from flows.config import PairsRunConfig, checked, merge, read_settings
 from flows.progress import Listener, choose_mode, duration, shown
 from spatialdreamer_core.dvg.config import Refine
 from spatialdreamer_core.pairs.naming import MANIFEST, SHARDS
 from tasks.pairs_library import PairsReport
 
-CLIPS, PAIRS, RUN, SHOW = "Clips", "Depth and pairs", "How to run", "What to show"
+CLIPS, PAIRS = "Clips", "Pairs"
 
 
 def make_pairs(
-    sources: Annotated[
-        list[str] | None,
-        typer.Argument(help="Files, folders (searched through), globs, fsspec URLs, or @list.txt.", show_default=False),
-    ] = None,
+    sources: Sources = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="Folder or fsspec URL for the dataset.", show_default=False)
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="YAML file with any of these settings; options given here go over it.")
-    ] = None,
+    config: Settings = None,
     frames: Annotated[
         int | None, typer.Option(help="Frames of a clip; 16 and 25 are usual. [16]", rich_help_panel=CLIPS)
     ] = None,
@@ -53,26 +64,9 @@ def make_pairs(
     val_share: Annotated[
         float | None, typer.Option(help="Share of sources kept for validation. [0.05]", rich_help_panel=CLIPS)
     ] = None,
-    depth: Annotated[
-        str | None,
-        typer.Option(
-            help="Depth estimator: a name from `spatialdreamer doctor`, a folder with a transformers model, or "
-            "module:Class. [builtin]",
-            rich_help_panel=PAIRS,
-        ),
-    ] = None,
-    allow_network: Annotated[
-        bool | None,
-        typer.Option("--allow-network", help="Let --depth fetch a model from its hub.", rich_help_panel=PAIRS),
-    ] = None,
-    import_depth: Annotated[
-        str | None,
-        typer.Option(
-            help="Ready depth instead of an estimator: 16-bit PNGs, EXR, npz or a depth video, or a folder of those "
-            "by source name.",
-            rich_help_panel=PAIRS,
-        ),
-    ] = None,
+    depth: DepthName = None,
+    allow_network: AllowNetwork = None,
+    import_depth: ImportDepth = None,
     double_share: Annotated[
         float | None,
         typer.Option(
@@ -94,33 +88,16 @@ def make_pairs(
     shard_mb: Annotated[
         float | None, typer.Option(help="How large a shard becomes, megabytes. [512]", rich_help_panel=RUN)
     ] = None,
-    include: Annotated[
-        list[str] | None, typer.Option(help="Only sources that match this pattern; may be repeated.")
-    ] = None,
-    exclude: Annotated[list[str] | None, typer.Option(help="No sources that match this pattern.")] = None,
-    workers: Annotated[
-        int | None, typer.Option("--workers", "-w", help="Worker processes. [one per core]", rich_help_panel=RUN)
-    ] = None,
-    gpus: Annotated[int | None, typer.Option(help="GPUs to use on this machine. [0]", rich_help_panel=RUN)] = None,
-    executor: Annotated[
-        Executor | None,
-        typer.Option(help="in-process runs without worker processes, for debugging. [ray]", rich_help_panel=RUN),
-    ] = None,
-    ray_address: Annotated[
-        str | None, typer.Option(help="A Ray cluster to join, or auto. [one of our own]", rich_help_panel=RUN)
-    ] = None,
-    prefect: Annotated[
-        Prefect | None,
-        typer.Option(
-            help="Record the run with Prefect; auto does if PREFECT_API_URL is set. [auto]", rich_help_panel=RUN
-        ),
-    ] = None,
-    resume: Annotated[
-        bool | None,
-        typer.Option("--resume/--no-resume", help="Keep what earlier runs did. [resume]", rich_help_panel=RUN),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only failures.", rich_help_panel=SHOW)] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.", rich_help_panel=SHOW)] = False,
+    include: Include = None,
+    exclude: Exclude = None,
+    workers: Workers = None,
+    gpus: Gpus = None,
+    executor: Executor = None,
+    ray_address: RayAddress = None,
+    prefect: Prefect = None,
+    resume: Resume = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make training pairs of flat video: WebDataset shards, and a manifest with one row per clip.
 

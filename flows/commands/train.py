@@ -3,13 +3,13 @@
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
 from flows.commands.exits import INTERRUPTED, stop, told
+from flows.commands.options import RUN, AsJson, Prefect, Quiet, RayAddress, Settings
 from flows.config import merge, read_settings
 from flows.progress import choose_mode, duration
 from flows.train_config import TrainRunConfig, train_run_config
@@ -17,9 +17,8 @@ from flows.train_progress import Listener, train_shown
 from spatialdreamer_core.training.stereo.config import Device, Schedule, Size
 from spatialdreamer_core.training.stereo.progress import TrainReport
 
-WHAT, HOW, WHEN, RUN, SHOW = "What to train", "How to train", "When to look up", "How to run", "What to show"
+WHAT, HOW, WHEN = "What to train", "How to train", "When to look up"
 StageName = Literal["1", "2"]
-Prefect = Literal["auto", "on", "off"]
 
 
 def train(
@@ -51,9 +50,7 @@ def train(
             show_default=False,
         ),
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="YAML file with any of these settings; options given here go over it.")
-    ] = None,
+    config: Settings = None,
     steps: Annotated[
         int | None, typer.Option(help="Steps of the schedule. [mini 10000, svd 30000 and 10000]", rich_help_panel=HOW)
     ] = None,
@@ -114,13 +111,8 @@ def train(
     gpus: Annotated[
         int | None, typer.Option(help="GPUs to train on, one worker each. [0: see --device]", rich_help_panel=RUN)
     ] = None,
-    ray_address: Annotated[
-        str | None, typer.Option(help="A Ray cluster to join, or auto. [one of our own if needed]", rich_help_panel=RUN)
-    ] = None,
-    prefect: Annotated[
-        Prefect | None,
-        typer.Option(help="Record the run with Prefect; auto does if PREFECT_API_URL is set.", rich_help_panel=RUN),
-    ] = None,
+    ray_address: RayAddress = None,
+    prefect: Prefect = None,
     loader_threads: Annotated[
         int | None, typer.Option(help="Batches made at once beside the training. [2]", rich_help_panel=RUN)
     ] = None,
@@ -138,8 +130,8 @@ def train(
             rich_help_panel=RUN,
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only failures.", rich_help_panel=SHOW)] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.", rich_help_panel=SHOW)] = False,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train the network that paints what the second eye uncovers, on pairs that make-pairs made.
 

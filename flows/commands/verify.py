@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from flows.commands.exits import SOME_FAILED, told
+from flows.commands.options import AsJson
 from spatialdreamer_core.errors import ConfigError
 from spatialdreamer_core.pairs.commits import ShardCommit, read_commits
 from spatialdreamer_core.pairs.compaction import list_works
@@ -27,7 +28,7 @@ def verify(
         bool, typer.Option("--decode/--no-decode", help="Decode every picture too, or only compare digests.")
     ] = True,
     workers: Annotated[int | None, typer.Option("--workers", "-w", help="Processes. [one per core]")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Re-hash every shard and sample, decode every picture, and account for every planned clip.
 
