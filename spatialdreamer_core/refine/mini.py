@@ -1,9 +1,9 @@
 """``mini`` at work: the shipped network over the tiles that have holes, frame by frame, on one core and without torch.
 
 ``look`` sees a tile of one frame, ``paint`` makes it from that and from what the same tile shares of the frames at the
-network's offsets, before and after. Where such a frame lies outside the shot, or has no hole in that tile and so was
-not looked at, the frame itself stands in for it. The window is centred on every frame and one tile is run at a time:
-neither where a shot is cut nor what else is in the frame changes a byte.
+network's offsets, before and after; the last two layers are computed in holes alone. Where such a frame lies outside
+the shot, or has no hole in that tile and so was not looked at, the frame itself stands in for it. The window is centred
+on every frame and one tile is run at a time: neither where a shot is cut nor what else is in the frame changes a byte.
 
 Memory: for each tile with holes 0.2 MB a frame over the whole window, and 0.5 MB a frame of those to come.
 """
@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatialdreamer_core.errors import ConfigError, RefineError
-from spatialdreamer_core.models.mini.config import OTHERS
+from spatialdreamer_core.models.mini.config import OTHERS, PAINTED
+from spatialdreamer_core.refine.last_layers import finish
 from spatialdreamer_core.refine.protocol import Earned, Painted, Patch, RefineFrame, RefineShot
 from spatialdreamer_core.refine.tile_inputs import TileCutter, tile_cutter
 from spatialdreamer_core.refine.tiles import TileGrid
@@ -29,12 +30,12 @@ from spatialdreamer_core.refine.tiles import TileGrid
 FOLDER = Path(__file__).parent.parent / "weights"
 LOOK, PAINT, ABOUT = "mini_look.onnx", "mini_paint.onnx", "mini.json"
 SHA256: dict[str, str] = {
-    "mini_look.onnx": "b13f0f31ae91c6c7b6be2fadb03657522903002c4dfd319b5ef4731936b58673",
-    "mini_paint.onnx": "6387aa5c50e70dc0ae91a92f26715cd07e6916d25a1723e2e230e0e56f2a7ab8",
+    "mini_look.onnx": "45c6d598a71f0b01a9e76e7bd3574d60c133e82963a033049676e39f7f5de6f5",
+    "mini_paint.onnx": "33d461d4cd4a2f6f91e8084c93c5f0a2f7b8960b18b0bd7ba40d1ec4ed13606d",
     "mini.json": "55d9d23c13fbda448cf64e5609ebe9ee9d4860433436a76809e895b02f773b41",
 }
 """Of the files that ship, by name; files with other bytes are refused."""
-VERSION = 3
+VERSION = 4
 """Raise when the code gives other colours for the same weights."""
 EARNED = Earned(differing=(6.0, 40.0), strip_steps=16.0)
 """Where the painting shows. Where both tell the same, the fill is the sharper one and has no grid of patches; where
@@ -172,9 +173,9 @@ class MiniStream:
         frames = (self._seen.get(index + offset) for offset in self._refiner.offsets)
         others = [own if there is None else there.shared.get(place, own) for there in frames]
         asked = {name: np.stack([other[name] for other in others], axis=1) for name in self._refiner.asked}
-        inputs = {"tile": seen.tiles[place], "strength": self._strength}
-        made = self._refiner.paint.run(inputs | seen.looks[place] | asked)["made"][0]
+        painted = self._refiner.paint.run({"strength": self._strength} | seen.looks[place] | asked)
         weight = self._grid.weight(*place)
+        made = finish(seen.tiles[place], painted)
         rgb = np.ascontiguousarray(made[:, : weight.shape[0], : weight.shape[1]])
         return Patch(int(self._grid.rows[place[0]]), int(self._grid.columns[place[1]]), rgb, weight)
 
@@ -225,8 +226,8 @@ def _graph(model: bytes, where: str) -> Graph:
 
 def _refuse_others(look: Graph, paint: Graph, offsets: int, where: str) -> None:
     given, asked = set(look.outputs), paint.inputs
-    unknown = {name.removeprefix(OTHERS) for name in asked} - given - {"tile", "strength"}
-    if unknown or "tile" not in asked or paint.outputs != ("made",):
+    unknown = {name.removeprefix(OTHERS) for name in asked} - given - {"strength"}
+    if unknown or set(paint.outputs) != set(PAINTED):
         raise ConfigError(
             f"mini weights {where}: look and paint do not fit each other, or are of another version; export them again"
         )

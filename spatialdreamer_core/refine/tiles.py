@@ -1,6 +1,6 @@
 """The tiles in which a network sees a picture: where they lie, which are needed, and what each has to say."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,10 +12,10 @@ from spatialdreamer_core.geometry.holes import HoleRuns
 from spatialdreamer_core.models.mini.config import TILE
 from spatialdreamer_core.refine.protocol import LEAST_HOLE_PX
 
-MARGIN = 8
+MARGIN = 4
 """Around the core of a tile, on the side of a neighbour; twice this is shared by two tiles, and blended."""
 STEP = TILE - 2 * MARGIN
-LEAST_TILE_PX = 64
+LEAST_TILE_PX = 128
 """A core with fewer pixels to paint keeps its fill: it is not worth the time of a tile."""
 REVEALED = 0.9
 """A pixel whose real background was found this surely needs no tile."""
@@ -23,7 +23,7 @@ REVEALED = 0.9
 
 @dataclass(frozen=True)
 class TileGrid:
-    """Tiles of 128 x 128 at fixed places of a picture, each 16 px into its neighbour.
+    """Tiles of 128 x 128 at fixed places of a picture, each 8 px into its neighbour.
 
     The last ones of a row and of a column end with the picture; of a picture smaller than a tile there is one, which
     begins with it.
@@ -35,6 +35,7 @@ class TileGrid:
 
     height: int
     width: int
+    _weights: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def rows(self) -> NDArray[np.int32]:
@@ -62,8 +63,10 @@ class TileGrid:
 
     def weight(self, row: int, column: int) -> NDArray[np.float32]:
         """[h, w] weights of a tile within the picture: 1 in its core, falling towards neighbours, never 0."""
-        down, across = self._ramps
-        return down[row][:, None] * across[column][None, :]
+        if (row, column) not in self._weights:
+            down, across = self._ramps
+            self._weights[row, column] = down[row][:, None] * across[column][None, :]
+        return self._weights[row, column]
 
     @cached_property
     def _ramps(self) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:

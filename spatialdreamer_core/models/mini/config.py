@@ -13,6 +13,11 @@ INPUTS = 9
 """Channels of a tile; see ``models.mini.inputs``."""
 OTHERS = "others_"
 """Of an exported graph: the inputs whose names begin so are what other frames share."""
+PAINTED = ("patches", "finish_weight", "finish_bias", "last_weight", "last_bias")
+"""What the exported graph ``paint`` gives: what the last two convolutions see beside the tile, [1, 64, 32, 32], and
+those convolutions, which are computed in holes alone (``refine.last_layers``)."""
+GATE_AT_START = -2.0
+"""Logit of the share of the mirrored background, before training."""
 
 Reference = Literal["none", "concat", "refiner"]
 

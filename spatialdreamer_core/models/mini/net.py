@@ -17,15 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spatialdreamer_core.models.attention import attend, interaction, reference_attention
-from spatialdreamer_core.models.mini.config import INPUTS, PATCH, TILE, MiniConfig
+from spatialdreamer_core.models.mini.config import GATE_AT_START, INPUTS, PATCH, TILE, MiniConfig
 from spatialdreamer_core.models.strength import StrengthEmbedding
 
 STRENGTH_SCALE = 5000.0
 """Geometric strengths are some hundredths; the sinusoid tells numbers apart that differ by about one."""
 MOMENTUM, EPSILON = 0.01, 1e-5
 """Of the statistics: batches of pictures and of clips come in turn, so they have to reach over many."""
-GATE_AT_START = -2.0
-"""Logit of the share of the mirrored background, before training."""
 
 
 class Look(NamedTuple):
@@ -294,25 +292,31 @@ class MiniNet(nn.Module):
         _, key, value = (none,) * 3 if self.refiner is None else self.refiner.spatial(look.reference_coarse)
         return Shared(key, value, none if self.temporal is None else self.temporal.share(look.coarse))
 
-    def paint(
-        self,
-        tile: Tensor,
-        look: Look,
-        strength: Tensor,
-        others: Shared | None = None,
-    ) -> Tensor:
-        """Make one frame.
+    def paint(self, tile: Tensor, look: Look, strength: Tensor, others: Shared | None = None) -> Tensor:
+        """Make one frame of a tile [B, 9, 128, 128], as for ``look``; the rest as for ``patches``.
+
+        Returns:
+            [B, 3, 128, 128] float32 RGB, about [0, 1]; what it says outside of holes means nothing.
+        """
+        pixels = self.to_pixels[-1](self.patches(look, strength, others))
+        out = self.last(F.silu(self.finish(torch.cat([pixels, tile[:, :7]], 1))))
+        filled, mirrored = (tile[:, :3] + 1) / 2, (tile[:, 3:6] + 1) / 2
+        share = torch.sigmoid(out[:, 3:] + GATE_AT_START)
+        made: Tensor = filled + share * (mirrored - filled) + torch.tanh(out[:, :3])
+        return made
+
+    def patches(self, look: Look, strength: Tensor, others: Shared | None = None) -> Tensor:
+        """All of painting but the last two convolutions.
 
         Args:
-            tile: [B, 9, 128, 128] float32, as for ``look``.
             look: Of this frame.
             strength: [B] geometric deviation strength, a share of the width; see ``models.strength``.
             others: What the K frames at ``config.offsets`` share, [B, K, ...]; None for a single picture.
 
         Returns:
-            [B, 3, 128, 128] float32 RGB, about [0, 1]; what it says outside of holes means nothing.
+            [B, 64, 32, 32]: four channels for each of the 4 x 4 pixels of a place.
         """
-        embedding = self.timestep.expand(len(tile), -1)
+        embedding = self.timestep.expand(len(look.coarse), -1)
         if self.strength is not None:
             embedding = embedding + self.strength(strength)
         rows = TILE // 16
@@ -344,12 +348,8 @@ class MiniNet(nn.Module):
         fine = look.fine + self.to_fine(middle)
         for block in self.fine_blocks:
             fine = block(fine, embedding)
-        pixels = self.to_pixels(fine)
-        out = self.last(F.silu(self.finish(torch.cat([pixels, tile[:, :7]], 1))))
-        filled, mirrored = (tile[:, :3] + 1) / 2, (tile[:, 3:6] + 1) / 2
-        share = torch.sigmoid(out[:, 3:] + GATE_AT_START)
-        made: Tensor = filled + share * (mirrored - filled) + torch.tanh(out[:, :3])
-        return made
+        out: Tensor = self.to_pixels[:-1](fine)
+        return out
 
     def folded(self) -> "MiniNet":
         """A copy that gives the same with fewer operations; not to be trained."""

@@ -17,8 +17,8 @@ def write_stand_in(
 ) -> Path:
     """Write the three files of a network.
 
-    What it paints is the filled colours, changed by the mean of the tile's features in the other frames (so a wrong
-    window shows) and by the deviation strength, and made brighter by ``bright``.
+    What it paints is the filled colours, changed (by tanh, as in the real one) by the mean of the tile's features in
+    the other frames (so a wrong window shows) and by the deviation strength, and made brighter by ``bright``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
@@ -71,28 +71,24 @@ def _look(rng: np.random.Generator) -> Any:
 
 
 def _paint(rng: np.random.Generator, count: int, bright: float) -> Any:
-    tensors = {
-        "from": np.array([0], np.int64),
-        "to": np.array([3], np.int64),
-        "axis": np.array([1], np.int64),
-        "one": np.float32(1 + 2 * bright),
-        "half": np.float32(0.5),
-        "spread": _weights(rng, 3 * 256, COARSE, 1, 1) * np.float32(0.2),
-    }
+    spread = np.zeros((4 * 256, COARSE, 1, 1), np.float32)
+    spread[: 3 * 256] = _weights(rng, 3 * 256, COARSE, 1, 1) * np.float32(0.2)
+    shapes = {"by_place": np.array([1, 16, 4, 32, 32]), "as_patches": np.array([1, 64, 32, 32])}
+    tensors = {"spread": spread, **shapes, **{f"{name}_kept": value for name, value in _last_layers(bright).items()}}
     nodes = [
-        helper.make_node("Slice", ["tile", "from", "to", "axis"], ["filled"]),
-        helper.make_node("Add", ["filled", "one"], ["raised"]),
-        helper.make_node("Mul", ["raised", "half"], ["unit"]),
         helper.make_node("ReduceMean", ["others_coarse"], ["mean"], axes=[1], keepdims=0),
         helper.make_node("ReduceMean", ["others_reference_coarse"], ["reference_mean"], axes=[1], keepdims=0),
         helper.make_node("Sub", ["mean", "reference_mean"], ["apart"]),
         helper.make_node("Mul", ["apart", "strength"], ["told"]),
         helper.make_node("Conv", ["told", "spread"], ["wide"]),
         helper.make_node("DepthToSpace", ["wide"], ["pixels"], blocksize=16),
-        helper.make_node("Add", ["unit", "pixels"], ["made"]),
+        helper.make_node("SpaceToDepth", ["pixels"], ["turned"], blocksize=4),
+        helper.make_node("Reshape", ["turned", "by_place"], ["apart_channels"]),
+        helper.make_node("Transpose", ["apart_channels"], ["by_channel"], perm=[0, 2, 1, 3, 4]),
+        helper.make_node("Reshape", ["by_channel", "as_patches"], ["patches"]),
+        *(helper.make_node("Identity", [f"{name}_kept"], [name]) for name in _last_layers(bright)),
     ]
     inputs = [
-        _info("tile", 1, 9, 128, 128),
         _info("fine", 1, FINE, 32, 32),
         _info("middle", 1, MIDDLE, 16, 16),
         _info("coarse", 1, COARSE, 8, 8),
@@ -102,4 +98,15 @@ def _paint(rng: np.random.Generator, count: int, bright: float) -> Any:
         _info("others_coarse", 1, count, COARSE, 8, 8),
         _info("others_reference_coarse", 1, count, COARSE, 8, 8),
     ]
-    return nodes, inputs, [_info("made", 1, 3, 128, 128)], tensors
+    outputs = [_info("patches", 1, 64, 32, 32), *(_info(n, *v.shape) for n, v in _last_layers(bright).items())]
+    return nodes, inputs, outputs, tensors
+
+
+def _last_layers(bright: float) -> dict[str, Any]:
+    """Let three channels through: silu(x) - silu(-x) is x."""
+    first, last = np.zeros((6, 11, 3, 3), np.float32), np.zeros((4, 6, 3, 3), np.float32)
+    for k in range(3):
+        first[k, k, 1, 1], first[3 + k, k, 1, 1] = 1, -1
+        last[k, k, 1, 1], last[k, 3 + k, 1, 1] = 1, -1
+    bias = np.array([np.arctanh(bright)] * 3 + [-100], np.float32)
+    return {"finish_weight": first, "finish_bias": np.zeros(6, np.float32), "last_weight": last, "last_bias": bias}

@@ -40,5 +40,6 @@ def test_the_stream_paints_what_torch_makes_of_the_clip(tmp_path: Path) -> None:
     assert [done.index for done in painted] == list(range(FRAMES))
     for done in painted:
         (patch,) = done.patches
-        assert np.abs(patch.rgb - wanted[done.index]).max() < 1 / 255
+        hole = np.isnan(frames[done.index].source_x)
+        assert np.abs(patch.rgb - wanted[done.index])[:, hole].max() < 1 / 255
     assert np.abs(wanted[1] - wanted[2]).max() > 0.1

@@ -27,7 +27,7 @@ def test_tiles_cover_a_picture_and_weigh_something_everywhere(height, width):
             assert min(top, left) >= 0
             total[top : top + weight.shape[0], left : left + weight.shape[1]] += weight  # fits, or raises
     assert total.min() > 0.5
-    assert (grid.rows.size, grid.columns.size) == tuple(max(1, -(-(size - 16) // 112)) for size in (height, width))
+    assert (grid.rows.size, grid.columns.size) == tuple(max(1, -(-(size - 8) // 120)) for size in (height, width))
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
@@ -51,7 +51,7 @@ def test_narrow_and_tiny_holes_and_holes_that_neighbours_showed_need_no_tile():
     source_x = np.zeros((200, 300), np.float32)
     source_x[50:60, 20:23] = np.nan
     source_x[100:107, 100:104] = np.nan
-    source_x[150:160, 250:260] = np.nan
+    source_x[150:160, 250:263] = np.nan
     runs = find_hole_runs(source_x)
     grid = TileGrid(200, 300)
     assert grid.needed(runs, np.zeros(hole_pixels(runs), np.float32)).sum() == 1

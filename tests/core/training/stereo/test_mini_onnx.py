@@ -4,8 +4,9 @@ import numpy as np
 import onnxruntime
 import torch
 
-from spatialdreamer_core.models.mini.config import MiniConfig
+from spatialdreamer_core.models.mini.config import PAINTED, MiniConfig
 from spatialdreamer_core.models.mini.net import Look, MiniNet, Shared
+from spatialdreamer_core.refine.last_layers import finish
 from spatialdreamer_core.training.stereo.mini_onnx import LOOK, PAINT, export_mini
 
 
@@ -20,6 +21,7 @@ def test_both_graphs_agree_with_torch_within_a_grey_level(tmp_path) -> None:  # 
 
     draw = torch.Generator().manual_seed(1)
     tile = torch.rand(1, 9, 128, 128, generator=draw)
+    tile[:, 6] = (tile[:, 6, :, :] < 0.3).float()
     reference = torch.rand(1, 3, 128, 128, generator=draw)
     with torch.no_grad():
         look = net.look(tile, reference)
@@ -29,10 +31,15 @@ def test_both_graphs_agree_with_torch_within_a_grey_level(tmp_path) -> None:  # 
         None, {"tile": tile.numpy(), "reference": reference.numpy()}
     )
     inputs = dict(zip(Look._fields, looked[:5], strict=True)) | {
-        "tile": tile.numpy(), "strength": np.array([0.03], np.float32),
+        "strength": np.array([0.03], np.float32),
     } | {f"others_{name}": told.numpy() for name, told in others._asdict().items()}  # fmt: skip
-    (made,) = onnxruntime.InferenceSession(str(tmp_path / PAINT)).run(None, inputs)
-    assert np.abs(made - wanted.numpy()).max() < 1 / 255
+    graph = onnxruntime.InferenceSession(str(tmp_path / PAINT))
+    painted = dict(zip([one.name for one in graph.get_outputs()], graph.run(None, inputs), strict=True))
+    assert list(painted) == list(PAINTED)
+    made, hole = finish(tile.numpy(), painted), tile[0, 6].numpy() > 0
+    assert 0.1 < hole.mean() < 0.9
+    assert np.abs(made - wanted[0].numpy())[:, hole].max() < 1 / 255
+    assert not made[:, ~hole].any()
     first = (tmp_path / PAINT).read_bytes()
     export_mini(net, tmp_path)
     assert (tmp_path / PAINT).read_bytes() == first
