@@ -17,6 +17,8 @@ MARGIN = 4
 STEP = TILE - 2 * MARGIN
 LEAST_TILE_PX = 128
 """A core with fewer pixels to paint keeps its fill: it is not worth the time of a tile."""
+LEAST_SHARE = 1 / 4096
+"""The same, of the picture's pixels: in a small picture few pixels are seen, and there are few tiles."""
 REVEALED = 0.9
 """A pixel whose real background was found this surely needs no tile."""
 
@@ -48,7 +50,7 @@ class TileGrid:
         return _origins(self.width)
 
     def needed(self, holes: HoleRuns, revealed: NDArray[np.float32], *, borders: bool = True) -> NDArray[np.bool_]:
-        """[rows, columns] of tiles: whether a core holds ``LEAST_TILE_PX`` pixels of wide holes that nobody has shown.
+        """[rows, columns] of tiles: whether a core holds enough pixels of wide holes that nobody has shown.
 
         Args:
             holes: Of the picture.
@@ -59,7 +61,7 @@ class TileGrid:
         offset = np.concatenate((np.zeros(1), np.cumsum(holes.stop - holes.start))).astype(np.int64)
         owners = _owners(self.rows, self.height), _owners(self.columns, self.width)
         _count(holes, offset, revealed, owners, borders, found)
-        return np.asarray(found >= LEAST_TILE_PX)
+        return np.asarray(found >= max(1, min(LEAST_TILE_PX, LEAST_SHARE * self.height * self.width)))
 
     def weight(self, row: int, column: int) -> NDArray[np.float32]:
         """[h, w] weights of a tile within the picture: 1 in its core, falling towards neighbours, never 0."""

@@ -50,12 +50,20 @@ def test_a_wide_hole_lies_in_a_tile_that_is_run(height, width):
 def test_narrow_and_tiny_holes_and_holes_that_neighbours_showed_need_no_tile():
     source_x = np.zeros((200, 300), np.float32)
     source_x[50:60, 20:23] = np.nan
-    source_x[100:107, 100:104] = np.nan
+    source_x[100:103, 100:104] = np.nan
     source_x[150:160, 250:263] = np.nan
     runs = find_hole_runs(source_x)
     grid = TileGrid(200, 300)
     assert grid.needed(runs, np.zeros(hole_pixels(runs), np.float32)).sum() == 1
     assert not grid.needed(runs, np.ones(hole_pixels(runs), np.float32)).any()
+
+
+@pytest.mark.parametrize(("size", "rows", "wanted"), [((720, 1280), 15, 0), ((720, 1280), 16, 1), ((72, 96), 1, 1)])
+def test_how_much_is_worth_a_tile_goes_by_the_picture(size, rows, wanted):
+    source_x = np.zeros(size, np.float32)
+    source_x[20 : 20 + rows, 20:28] = np.nan
+    runs = find_hole_runs(source_x)
+    assert TileGrid(*size).needed(runs, np.zeros(hole_pixels(runs), np.float32)).sum() == wanted
 
 
 def test_strips_at_the_sides_need_no_tile_if_they_are_not_wanted():
