@@ -41,6 +41,9 @@ BORDER_SHARE = 0.25
 """Share of the tiles that are placed at such a border."""
 REAL_SHARE = 0.5
 """Share of the pictures that are photographs, where there are any: they are few, and what films look like."""
+SMOOTH_PX = 32.0
+"""How far the estimated depth of a photograph is smoothed: so far that it has no edges. Estimated edges lie beside the
+true ones, so what would be hidden by them is in part what stands in front, and the network learns to paint that."""
 TRIES = 8
 Tile = tuple[F32, F32, F32, F32, float]
 """Inputs, reference, truth, weight and strength."""
@@ -145,20 +148,24 @@ class PictureTiles:
 
     def view(self, draw: np.random.Generator) -> TrueView:
         """A random part of a random picture, with something pasted before it most of the time, as a right eye."""
-        picture, nearness = _cut(self._any(draw), draw)
+        one = self._any(draw)
+        picture, nearness = _cut(one, draw)
         picture = _recoloured(picture, draw)
+        pasted = int(draw.choice(4, p=(0.3, 0.4, 0.2, 0.1)))
+        if not one.exact:
+            nearness, pasted = cv2.GaussianBlur(nearness, (0, 0), SMOOTH_PX), max(pasted, 1)
         range_px = float(np.exp(draw.uniform(*np.log(RANGE_PX))))
         width_px = 100 * range_px / draw.uniform(*STRENGTH_PCT)
         disparity = (nearness - np.float32(draw.uniform(0, 1))) * np.float32(range_px)
-        for _ in range(int(draw.choice(4, p=(0.3, 0.4, 0.2, 0.1)))):
+        for _ in range(pasted):
             picture, disparity = self._pasted(picture, disparity, range_px, draw)
         tear_px = float(np.clip(0.04 * range_px, DEFAULT_TEAR_PX, MAX_TEAR_PX))
         pair = render_pair(picture, disparity, "right", tear_px=tear_px)
         double = draw.random() < 0.3
         mask = pair.hole if double else pair.lost
         grow = int(draw.integers(0, 3))
-        if grow:
-            mask = cv2.dilate(mask.astype(np.uint8), np.ones((1, 2 * grow + 1), np.uint8)) > 0
+        if grow:  # into the background, which lies to the right of what a right eye's holes are behind
+            mask = cv2.dilate(mask.astype(np.uint8), np.ones((1, 1 + grow), np.uint8), anchor=(grow, 0)) > 0
         return true_view(picture, pair.back if double else picture, pair.reference, mask, disparity, width_px)
 
     def tiles(self, count: int, draw: np.random.Generator) -> list[Tile]:

@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spatialdreamer_core.metrics.lpips import Network, layer_features
+from spatialdreamer_core.refine.mini import EARNED
+from spatialdreamer_core.refine.paste import AROUND_PX
 
 NEAR_PX = 9
 """Side of the square by which holes are grown for the perceptual loss: seams count."""
@@ -69,6 +71,26 @@ def pixel_losses(made: Tensor, truth: Tensor, weight: Tensor) -> dict[str, Tenso
         "mse": (difference.square() * weight).sum() / area,
         "edges": steps / (2 * area),
     }
+
+
+def as_shown(made: Tensor, fill: Tensor, weight: Tensor) -> Tensor:
+    """What convert shows of a painting inside the picture: as much of it as it differs from the fill around a pixel.
+
+    How much shows is taken as it is: no gradient asks to show more or less.
+
+    Args:
+        made: [B, 3, H, W] in [0, 1].
+        fill: [B, 3, H, W] in [0, 1].
+        weight: [B, 1, H, W], 0 outside of holes, where the fill is given.
+
+    Source: ``refine.paste``, with the mean of the colours for luma.
+    """
+    low, high = EARNED.differing
+    hole = (weight > 0).float()
+    apart = (made - fill).detach().mean(1, keepdim=True).abs() * hole
+    total, count = (F.avg_pool2d(x, AROUND_PX, 1, AROUND_PX // 2) for x in (apart, hole))
+    share = ((255 * total / count.clamp(min=1e-6) - low) / (high - low)).clamp(0, 1) * hole
+    return fill + share * (made - fill)
 
 
 def steadiness_loss(made: Tensor, truth: Tensor, weight: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from spatialdreamer_core.training.stereo.mini_batches import (
     clip_tiles,
     collate,
 )
-from spatialdreamer_core.training.stereo.mini_losses import Perceptual, pixel_losses, steadiness_loss
+from spatialdreamer_core.training.stereo.mini_losses import Perceptual, as_shown, pixel_losses, steadiness_loss
 from spatialdreamer_core.training.stereo.mini_onnx import export_mini
 from spatialdreamer_core.training.stereo.picture_bank import DeepPicture, load_pictures
 from spatialdreamer_core.training.stereo.recipe import LOSS, Batches, Validation
@@ -53,6 +53,7 @@ class MiniDataConfig:
         lpips: File with its weights, as ``spatialdreamer weights get`` keeps it.
         squared: Weight of the squared error.
         edges: Weight of the differences between neighbours.
+        shown: Share of the losses that judges what convert shows of a painting, in place of all of it.
         steadiness: Weight of the change of the error from frame to frame, stage 2.
         review: Whether clips that make-pairs marked for review are used too.
     """
@@ -64,6 +65,7 @@ class MiniDataConfig:
     lpips: str | None = None
     squared: float = 4.0
     edges: float = 0.25
+    shown: float = 0.5
     steadiness: float = 0.5
     review: bool = True
 
@@ -148,40 +150,49 @@ class MiniRecipe:
             references = torch.where(kept[0][:, None, None, None, None], references, torch.full_like(references, 0.5))
             strength = strength * kept[1]
         made = _composed(net, batch, references, strength)
-        flat = [x.flatten(0, 1) for x in (made, batch.truth, batch.weight)]
-        parts = pixel_losses(*flat)
-        total = parts["l1"] + self._data.squared * parts["mse"] + self._data.edges * parts["edges"]
-        if self._data.perceptual:
-            parts["lpips"] = self._perception()(*flat)
-            total = total + self._data.perceptual * parts["lpips"]
+        truth, weight, fill = (x.flatten(0, 1) for x in (batch.truth, batch.weight, _filled(batch)))
+        parts = self._judged(made.flatten(0, 1), truth, weight)
+        total = parts.pop(LOSS)
+        if self._data.shown:
+            shown = self._judged(as_shown(made.flatten(0, 1), fill, weight), truth, weight)
+            total = total + self._data.shown * (shown.pop(LOSS) - total)
+            parts |= {f"shown_{name}": value for name, value in shown.items()}
         if made.shape[1] > 1:
             parts["steadiness"] = steadiness_loss(made, batch.truth, batch.weight)
             total = total + self._data.steadiness * parts["steadiness"]
         return {LOSS: total, **parts}
 
+    def _judged(self, made: Tensor, truth: Tensor, weight: Tensor) -> dict[str, Tensor]:
+        parts = pixel_losses(made, truth, weight)
+        total = parts["l1"] + self._data.squared * parts["mse"] + self._data.edges * parts["edges"]
+        if self._data.perceptual:
+            parts["lpips"] = self._perception()(made, truth, weight)
+            total = total + self._data.perceptual * parts["lpips"]
+        return {LOSS: total, **parts}
+
     def validate(self, net: nn.Module, device: torch.device) -> Validation:
-        """PSNR and LPIPS in the holes of held-back samples, against those of the classical fill."""
+        """PSNR and LPIPS in the holes of held-back samples: of the painting, as convert shows it, and of the fill."""
         batch = self._validation()
         count = max(1, 16 // batch.tiles.shape[1])
         parts = range(0, len(batch.tiles), count)
-        squares, distances, area = np.zeros(2), np.zeros(2), 0.0  # of the network and of the fill
+        squares, distances, area = np.zeros(3), np.zeros(3), 0.0
         for at in parts:
             part = _part(batch, slice(at, at + count)).to(device)
-            out = _composed(net, part, part.references, part.strength).clamp(0, 1)
-            fill = torch.where(part.weight > 0, (part.tiles[:, :, :3] + 1) / 2, part.truth)
-            hole = (part.weight > 0).float()
-            squares += [float((((one - part.truth) ** 2) * hole).sum()) for one in (out, fill)]
-            area += float(3 * hole.sum())
+            out, fill = _composed(net, part, part.references, part.strength).clamp(0, 1), _filled(part)
+            truth, weight = part.truth.flatten(0, 1), part.weight.flatten(0, 1)
+            painted, plain = out.flatten(0, 1), fill.flatten(0, 1)
+            judged = painted, as_shown(painted, plain, weight), plain
+            squares += [float(((one - truth).square() * (weight > 0)).sum()) for one in judged]
+            area += float(3 * (weight > 0).sum())
             if self._data.perceptual:
-                flat = [x.flatten(0, 1) for x in (part.truth, part.weight)]
-                distances += [float(self._perception()(one.flatten(0, 1), *flat)) for one in (out, fill)]
+                distances += [float(self._perception()(one, truth, weight)) for one in judged]
             if at == 0:
                 sheet = _sheet(part, fill, out)
-        figures = {"psnr": _db(squares[0] / area), "fill_psnr": _db(squares[1] / area)}
+        names = "", "shown_", "fill_"
+        figures = {f"{name}psnr": _db(total / area) for name, total in zip(names, squares, strict=True)}
         if self._data.perceptual:
-            name = f"lpips_{self._data.network}"
-            made, plain = (float(total / len(parts)) for total in distances)
-            figures |= {name: made, f"fill_{name}": plain}
+            means = zip(names, distances / len(parts), strict=True)
+            figures |= {f"{name}lpips_{self._data.network}": float(mean) for name, mean in means}
         return Validation(figures, sheet)
 
     def export(self, net: nn.Module, folder: Path) -> None:
@@ -243,6 +254,11 @@ def _composed(net: nn.Module, batch: MiniBatch, references: Tensor, strength: Te
     """[B, T, 3, H, W]: what the network paints where there are holes, the truth elsewhere."""
     made = net(batch.tiles, references, strength).float()
     return torch.where(batch.weight > 0, made, batch.truth)
+
+
+def _filled(batch: MiniBatch) -> Tensor:
+    """[B, T, 3, H, W]: the classical fill where there are holes, the truth elsewhere."""
+    return torch.where(batch.weight > 0, (batch.tiles[:, :, :3] + 1) / 2, batch.truth)
 
 
 def _part(batch: MiniBatch, which: slice) -> MiniBatch:

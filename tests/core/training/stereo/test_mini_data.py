@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 from spatialdreamer_core.errors import ConfigError
 from spatialdreamer_core.training.stereo.config import TrainConfig
 from spatialdreamer_core.training.stereo.foregrounds import paste, silhouette
-from spatialdreamer_core.training.stereo.mini_batches import MiniBatches, PictureTiles, true_view
+from spatialdreamer_core.training.stereo.mini_batches import WIDE_PX, MiniBatches, PictureTiles, true_view
 from spatialdreamer_core.training.stereo.mini_losses import Perceptual, pixel_losses, steadiness_loss
 from spatialdreamer_core.training.stereo.mini_recipe import create_recipe
 from spatialdreamer_core.training.stereo.picture_bank import DeepPicture, load_pictures
@@ -91,6 +91,25 @@ def test_a_pasted_foreground_stands_before_what_it_covers() -> None:
     assert np.array_equal(nearer[~inside], disparity[~inside])
     assert made[inside].mean() > 200
     assert made[~inside].mean() < 20
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_only_exact_edges_hide_something(exact: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = [DeepPicture(one.name, one.picture, one.nearness, exact) for one in bank()]
+    pasted = []
+
+    def paste_nothing(self, picture, disparity, range_px, draw):  # type: ignore[no-untyped-def]
+        pasted.append(range_px)
+        return picture, disparity
+
+    monkeypatch.setattr(PictureTiles, "_pasted", paste_nothing)
+    draw = np.random.default_rng(0)
+    wide = 0
+    for _ in range(12):
+        runs = PictureTiles(pictures).view(draw).maps.runs
+        wide += int(((runs.stop - runs.start >= WIDE_PX) & ~runs.border).sum())
+    assert (wide > 0) == exact
+    assert exact or len(pasted) >= 12  # so something is pasted before each photograph
 
 
 def test_losses_count_holes_alone() -> None:
