@@ -153,7 +153,8 @@ class PictureTiles:
         picture = _recoloured(picture, draw)
         pasted = int(draw.choice(4, p=(0.3, 0.4, 0.2, 0.1)))
         if not one.exact:
-            nearness, pasted = cv2.GaussianBlur(nearness, (0, 0), SMOOTH_PX), max(pasted, 1)
+            nearness = np.asarray(cv2.GaussianBlur(nearness, (0, 0), SMOOTH_PX), np.float32)
+            pasted = max(pasted, 1)
         range_px = float(np.exp(draw.uniform(*np.log(RANGE_PX))))
         width_px = 100 * range_px / draw.uniform(*STRENGTH_PCT)
         disparity = (nearness - np.float32(draw.uniform(0, 1))) * np.float32(range_px)
