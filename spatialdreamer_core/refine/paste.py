@@ -3,8 +3,7 @@
 Nothing that was splatted is ever written to. Within a hole the painting is faded in from its rim, over the classical
 fill, which meets the rim by construction; where a neighbouring frame showed the real background, that is kept; and
 runs narrower than ``LEAST_HOLE_PX`` keep their fill. A painting that is softer than the fill may have to earn its
-place (``Earned``): where the two tell the same the sharper one is kept; in a strip at the picture's side a flat fill is
-most likely right.
+place (``Earned``): where the two tell the same the sharper one is kept, and a flat fill is most likely right.
 
 Colour: a network may be off by a little, all over. What is painted within ``MATCH_PX`` of the background's end of a run
 is compared with what is seen within as many pixels outside; the mean over the runs of the same hole within
@@ -29,7 +28,7 @@ from spatialdreamer_core.video.colour import rgb_matrix
 from spatialdreamer_core.video.frames import Frame
 from spatialdreamer_core.video.source import ColourInfo
 
-PASTE_VERSION = 3
+PASTE_VERSION = 4
 """Raise when pasting gives other bytes for the same patches."""
 FEATHER_PX = 2
 """Pixels from the rim, city block, over which the painting is faded in."""
@@ -232,12 +231,10 @@ def _earned(
     luma = (right.y >> (right.format.bits - 8)).astype(np.uint8)
     apart, there = np.zeros(luma.shape, np.uint8), np.zeros(luma.shape, np.uint8)
     _differences(right.y, runs, pixels, alpha, np.float32(1 << (right.format.bits - 8)), apart, there)
-    total, count = _summed(apart), _summed(there)
-    strips = bool((runs.border & (runs.stop > runs.start)).any())
-    sums = total, count, _summed(_steps(luma)) if strips else total  # inside nobody asks for steps
+    sums = _summed(apart), _summed(there), _summed(_steps(luma))
     shown = np.zeros(alpha.size, np.float32)
     low, high = earned.differing
-    limits = np.float32(low), np.float32(high), np.float32(earned.strip_steps * AROUND_PX**2)
+    limits = np.float32(low), np.float32(high), np.float32(earned.steps * AROUND_PX**2)
     _show(runs, pixels.offset, sums, limits, shown)
     return shown
 
@@ -278,8 +275,7 @@ def _show(runs: Any, offset: Any, sums: Any, limits: Any, shown: Any) -> None:
                 continue
             differs = (np.float32(total[y, x]) / np.float32(count[y, x]) - low) / (high - low)
             share = min(max(differs, zero), one)
-            if runs.border[i]:
-                share *= min(np.float32(steps[y, x]) / lively, one)
+            share *= min(np.float32(steps[y, x]) / lively, one)
             shown[offset[i] + x - first] = share
 
 

@@ -112,12 +112,12 @@ class Earned:
 
     Attributes:
         differing: Difference from the fill up to which nothing of it shows, and from which all does.
-        strip_steps: In strips at the picture's sides: steps of the fill from pixel to pixel, across and down together,
-            from which on all of it shows; less in proportion where the fill is flat.
+        steps: Steps of the fill from pixel to pixel, across and down together, from which on all of it shows; less in
+            proportion where the fill is flat.
     """
 
     differing: tuple[float, float]
-    strip_steps: float
+    steps: float
 
 
 @dataclass(frozen=True, slots=True)

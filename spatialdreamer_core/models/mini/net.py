@@ -399,6 +399,10 @@ class TemporalAttention(nn.Module):
         self.query = nn.Linear(channels, channels)
         self.keys = nn.Linear(channels, 2 * channels)
         self.join = nn.Linear(channels, channels)
+        self.begin()
+
+    def begin(self) -> None:
+        """Be identity, whatever was learnt."""
         _begin_at_zero(self.join)
 
     def share(self, x: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ def pixel_losses(made: Tensor, truth: Tensor, weight: Tensor) -> dict[str, Tenso
 
 
 def as_shown(made: Tensor, fill: Tensor, weight: Tensor) -> Tensor:
-    """What convert shows of a painting inside the picture: as much of it as it differs from the fill around a pixel.
+    """What convert shows of a painting over a lively fill: as much of it as it differs from that around a pixel.
 
     How much shows is taken as it is: no gradient asks to show more or less.
 

@@ -116,9 +116,15 @@ class MiniRecipe:
         self._perceptual: Perceptual | None = None
 
     def network(self) -> nn.Module:
-        """A new one, or the one to start from; stage 2 leaves the statistics of its levels as they are."""
+        """A new one, or the one to start from.
+
+        Stage 2 leaves the statistics of its levels as they are. Stage 1 has temporal attention begin anew: it is not
+        trained along, and what it reads is no more what it was made for, which costs more than it ever brought.
+        """
         start = self._config.start_from
         net = MiniNet(self._shape) if start is None else load_mini(Path(start), self._shape)
+        if net.temporal is not None and self._config.stage == 1:
+            net.temporal.begin()
         for part in net.modules():
             if isinstance(part, Level) and self._config.stage == 2:
                 part.fixed = True

@@ -27,6 +27,17 @@ def test_attention_along_rows_equals_masked_attention() -> None:
     assert torch.allclose(reference_attention(q, k, v, kr, vr, grid=(3, 4)), masked, atol=1e-6)
 
 
+def test_a_single_query_gets_what_fused_attention_gives_and_its_gradients_in_bfloat16() -> None:
+    q, k, v = tokens(0, 1).requires_grad_(), tokens(1, 5).requires_grad_(), tokens(2, 5).requires_grad_()
+    wanted = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    assert torch.allclose(attend(q, k, v), wanted, atol=1e-6)
+    exact = torch.autograd.grad(wanted.square().sum(), (q, k, v))
+    halves = [x.detach().bfloat16().requires_grad_() for x in (q, k, v)]
+    rough = torch.autograd.grad(attend(*halves).float().square().sum(), halves)
+    for one, other in zip(exact, rough, strict=True):
+        assert (one - other).abs().max() < 0.05 * one.abs().max()
+
+
 def test_interaction_is_the_weighted_mean_of_attention_to_each_frame() -> None:
     q, k, v, k1, v1, k2, v2 = (tokens(seed) for seed in range(7))
     wanted = 0.6 * attend(q, k, v) + 0.4 * (attend(q, k1, v1) + attend(q, k2, v2)) / 2

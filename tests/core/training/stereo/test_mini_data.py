@@ -6,6 +6,9 @@ import torch
 from safetensors.numpy import save_file
 
 from spatialdreamer_core.errors import ConfigError
+from spatialdreamer_core.models.mini.config import mini_config
+from spatialdreamer_core.models.mini.net import MiniNet
+from spatialdreamer_core.models.mini.weights import save_mini
 from spatialdreamer_core.training.stereo.config import TrainConfig
 from spatialdreamer_core.training.stereo.foregrounds import paste, silhouette
 from spatialdreamer_core.training.stereo.mini_batches import WIDE_PX, MiniBatches, PictureTiles, true_view
@@ -191,6 +194,18 @@ def test_a_few_steps_lower_the_loss_and_each_stage_trains_its_parts(tmp_path) ->
     assert {name.partition(".")[0] for name in names} == {"temporal", "refiner"}
     assert "refiner.spatial.project.weight" in names
     assert not any(name.startswith(("encoder.", "fine_blocks.", "refiner.encoder.")) for name in names)
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_stage_1_begins_temporal_attention_anew_and_stage_2_goes_on_with_it(stage, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    net = MiniNet(mini_config(SMALL))
+    assert net.temporal is not None
+    torch.nn.init.ones_(net.temporal.join.weight)
+    save_mini(net, tmp_path)
+    plain = {"network": SMALL, "data": {"perceptual": 0}, "pairs": "nowhere", "start_from": str(tmp_path)}
+    begun = create_recipe(TrainConfig(size="mini", stage=stage, **plain)).network()
+    assert bool(begun.temporal.join.weight.any()) == (stage == 2)
+    assert torch.equal(begun.encoder.patches.weight, net.encoder.patches.weight)
 
 
 @pytest.mark.parametrize(
