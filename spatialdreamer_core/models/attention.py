@@ -25,7 +25,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, grid: tuple[int, int] | No
     """
     if grid is None and query.shape[2] == 1:  # fused, its gradients are of any size in bfloat16 (torch 2.13, CPU)
         scores = (query * key).sum(-1, keepdim=True) * query.shape[3] ** -0.5
-        return (scores.softmax(2) * value).sum(2, keepdim=True)
+        found: Tensor = (scores.softmax(2) * value).sum(2, keepdim=True)
+        return found
     if grid is None:
         return F.scaled_dot_product_attention(query, key, value)
     heads, depth = query.shape[1], query.shape[3]
