@@ -8,26 +8,8 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from flows.commands import options as shared
 from flows.commands.exits import SOME_FAILED, stop, told
-from flows.commands.options import (
-    DEPTH,
-    WHAT,
-    AllowNetwork,
-    AsJson,
-    DepthName,
-    Exclude,
-    Executor,
-    Gpus,
-    ImportDepth,
-    Include,
-    Prefect,
-    Quiet,
-    RayAddress,
-    Resume,
-    Settings,
-    Sources,
-    Workers,
-)
 from flows.config import RunConfig, merge, read_settings, run_config
 from flows.progress import Listener, choose_mode, duration, shown
 from spatialdreamer_core.config import Codec, Container, Layout, Quality, RefineName
@@ -40,11 +22,11 @@ PICTURE, STEREO = "The result", "Stereo"
 
 
 def convert(
-    sources: Sources = None,
+    sources: shared.Sources = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="Folder or fsspec URL for the results.", show_default=False)
     ] = None,
-    config: Settings = None,
+    config: shared.Settings = None,
     layout: Annotated[
         Layout | None, typer.Option(help="How the two eyes share the picture. [full-sbs]", rich_help_panel=PICTURE)
     ] = None,
@@ -85,15 +67,15 @@ def convert(
             rich_help_panel=STEREO,
         ),
     ] = None,
-    depth: DepthName = None,
+    depth: shared.DepthName = None,
     depth_width: Annotated[
-        int | None, typer.Option(help="Columns at which depth is estimated. [320]", rich_help_panel=DEPTH)
+        int | None, typer.Option(help="Columns at which depth is estimated. [320]", rich_help_panel=shared.DEPTH)
     ] = None,
-    allow_network: AllowNetwork = None,
-    import_depth: ImportDepth = None,
+    allow_network: shared.AllowNetwork = None,
+    import_depth: shared.ImportDepth = None,
     export_depth: Annotated[
         bool | None,
-        typer.Option("--export-depth", help="Write 16-bit PNG depth beside the result.", rich_help_panel=DEPTH),
+        typer.Option("--export-depth", help="Write 16-bit PNG depth beside the result.", rich_help_panel=shared.DEPTH),
     ] = None,
     flow: Annotated[
         str | None,
@@ -151,21 +133,21 @@ def convert(
         ),
     ] = None,
     start: Annotated[
-        float | None, typer.Option(help="Begin here, seconds. [0]", rich_help_panel=WHAT, show_default=False)
+        float | None, typer.Option(help="Begin here, seconds. [0]", rich_help_panel=shared.WHAT, show_default=False)
     ] = None,
     duration_s: Annotated[
-        float | None, typer.Option("--duration", help="Convert this many seconds. [all]", rich_help_panel=WHAT)
+        float | None, typer.Option("--duration", help="Convert this many seconds. [all]", rich_help_panel=shared.WHAT)
     ] = None,
-    include: Include = None,
-    exclude: Exclude = None,
-    workers: Workers = None,
-    gpus: Gpus = None,
-    executor: Executor = None,
-    ray_address: RayAddress = None,
-    prefect: Prefect = None,
-    resume: Resume = None,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    include: shared.Include = None,
+    exclude: shared.Exclude = None,
+    workers: shared.Workers = None,
+    gpus: shared.Gpus = None,
+    executor: shared.Executor = None,
+    ray_address: shared.RayAddress = None,
+    prefect: shared.Prefect = None,
+    resume: shared.Resume = None,
+    quiet: shared.Quiet = False,
+    as_json: shared.AsJson = False,
 ) -> None:
     """Convert flat video to stereo: files, a manifest with one row per clip, and a page to look at.
 

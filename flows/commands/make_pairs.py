@@ -8,25 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from flows.commands import options as shared
 from flows.commands.exits import SOME_FAILED, stop, told
-from flows.commands.options import (
-    RUN,
-    AllowNetwork,
-    AsJson,
-    DepthName,
-    Exclude,
-    Executor,
-    Gpus,
-    ImportDepth,
-    Include,
-    Prefect,
-    Quiet,
-    RayAddress,
-    Resume,
-    Settings,
-    Sources,
-    Workers,
-)
 from flows.config import PairsRunConfig, checked, merge, read_settings
 from flows.progress import Listener, choose_mode, duration, shown
 from spatialdreamer_core.dvg.config import Refine
@@ -37,11 +20,11 @@ CLIPS, PAIRS = "Clips", "Pairs"
 
 
 def make_pairs(
-    sources: Sources = None,
+    sources: shared.Sources = None,
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="Folder or fsspec URL for the dataset.", show_default=False)
     ] = None,
-    config: Settings = None,
+    config: shared.Settings = None,
     frames: Annotated[
         int | None, typer.Option(help="Frames of a clip; 16 and 25 are usual. [16]", rich_help_panel=CLIPS)
     ] = None,
@@ -64,9 +47,9 @@ def make_pairs(
     val_share: Annotated[
         float | None, typer.Option(help="Share of sources kept for validation. [0.05]", rich_help_panel=CLIPS)
     ] = None,
-    depth: DepthName = None,
-    allow_network: AllowNetwork = None,
-    import_depth: ImportDepth = None,
+    depth: shared.DepthName = None,
+    allow_network: shared.AllowNetwork = None,
+    import_depth: shared.ImportDepth = None,
     double_share: Annotated[
         float | None,
         typer.Option(
@@ -86,18 +69,18 @@ def make_pairs(
         int | None, typer.Option(help="Another seed draws other disparities. [0]", rich_help_panel=PAIRS)
     ] = None,
     shard_mb: Annotated[
-        float | None, typer.Option(help="How large a shard becomes, megabytes. [512]", rich_help_panel=RUN)
+        float | None, typer.Option(help="How large a shard becomes, megabytes. [512]", rich_help_panel=shared.RUN)
     ] = None,
-    include: Include = None,
-    exclude: Exclude = None,
-    workers: Workers = None,
-    gpus: Gpus = None,
-    executor: Executor = None,
-    ray_address: RayAddress = None,
-    prefect: Prefect = None,
-    resume: Resume = None,
-    quiet: Quiet = False,
-    as_json: AsJson = False,
+    include: shared.Include = None,
+    exclude: shared.Exclude = None,
+    workers: shared.Workers = None,
+    gpus: shared.Gpus = None,
+    executor: shared.Executor = None,
+    ray_address: shared.RayAddress = None,
+    prefect: shared.Prefect = None,
+    resume: shared.Resume = None,
+    quiet: shared.Quiet = False,
+    as_json: shared.AsJson = False,
 ) -> None:
     """Make training pairs of flat video: WebDataset shards, and a manifest with one row per clip.
 
